@@ -1,0 +1,4 @@
+//! Customizes hardened container images without a daemon, and never runs anything inside them.
+
+pub mod core;
+pub mod error;

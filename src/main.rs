@@ -1,0 +1,3 @@
+//! The `customize` command.
+
+fn main() {}
