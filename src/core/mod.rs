@@ -1,6 +1,7 @@
 //! The pure heart: bytes and values in, bytes and values out. Nothing here opens a file, asks the
 //! network, reads a clock or looks at the environment; a test holds it to that.
 
+pub mod decompress;
 pub mod digest;
 pub mod entry;
 pub mod json;
