@@ -9,3 +9,4 @@ pub mod media;
 pub mod path;
 pub mod platform;
 pub mod reference;
+pub mod tar_reader;
