@@ -5,6 +5,7 @@ pub mod decompress;
 pub mod digest;
 pub mod entry;
 pub mod json;
+pub mod layer;
 pub mod media;
 pub mod path;
 pub mod platform;
