@@ -11,3 +11,4 @@ pub mod path;
 pub mod platform;
 pub mod reference;
 pub mod tar_reader;
+pub mod spec;
