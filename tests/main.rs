@@ -1,0 +1,6 @@
+//! The tests that see the crate from outside, in one binary.
+
+mod golden;
+mod schema;
+mod spec_errors;
+mod spec_reference;
