@@ -2,6 +2,8 @@
 //! network, reads a clock or looks at the environment; a test holds it to that.
 
 pub mod decompress;
+pub mod cancel;
+pub mod descriptor;
 pub mod digest;
 pub mod entry;
 pub mod json;
