@@ -2,3 +2,4 @@
 
 pub mod core;
 pub mod error;
+pub mod store;
