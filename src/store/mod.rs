@@ -7,6 +7,7 @@
 
 pub mod archive;
 mod beside;
+pub mod cache;
 mod disk;
 pub mod docker_archive;
 pub mod layout;
