@@ -9,7 +9,8 @@
 #   nginx-squashed         one uncompressed layer
 #   static                 three plain tar layers with an opaque whiteout, hard
 #                          links, long and non-ASCII names and xattrs
-# and OUTDIR/probe, the static program that is the entry point of `static`.
+# and OUTDIR/probe, the static program that is the entry point of `static`, and
+# OUTDIR/ca-certificates.crt, the bundle of all bases.
 # Usage: bases.sh OUTDIR. What is there already is kept.
 set -euo pipefail
 
@@ -55,6 +56,7 @@ packages() {
   cp "$root/usr/share/base-passwd/group.master" "$root/etc/group"
   find "$root/usr/share/ca-certificates" -name '*.crt' -print0 | sort -z |
     xargs -0 cat >"$root/etc/ssl/certs/ca-certificates.crt"
+  cp "$root/etc/ssl/certs/ca-certificates.crt" "$out/"
   ln -s /usr/share/zoneinfo/UTC "$root/etc/localtime"
 }
 

@@ -11,8 +11,11 @@ It shares no code with the product, so that both cannot be wrong in one way.
   docker SRC DST TAG           the same image with Docker schema 2 media types
   plain SRC DST TAG            the same image with uncompressed layers
   tree ROOT                    one JSON line for each path below ROOT
-  same BEFORE AFTER PLANNED [FIELD,...]   compares two outputs of tree; PLANNED
-                               names the paths that may differ; FIELDs are left out
+  same BEFORE AFTER PLANNED [FIELD,...]   compares two outputs of tree; only the
+                               paths in PLANNED may differ, and they must be as it
+                               says: lines of path, mode, uid:gid and content
+                               (@FILE, ->TARGET or *), tabs between; FIELDs are
+                               left out of the comparison
   programs ROOT                the ELF programs in usr/bin and usr/sbin
 """
 
@@ -251,19 +254,45 @@ def load_tree(path, ignored):
     return entries
 
 
-def same(before_file, after_file, planned_file, fields=""):
+def load_plan(path):
+    plan = {}
+    for line in read(path).decode().splitlines():
+        name, mode, owner, content = line.split("\t")
+        uid, gid = owner.split(":")
+        plan[name] = {"mode": mode, "uid": int(uid), "gid": int(gid), "mtime": 0, "xattrs": {}}
+        if content.startswith("->"):
+            plan[name]["target"] = content[2:]
+        elif content.startswith("@"):
+            plan[name]["sha256"] = sha256(read(content[1:]))
+    return plan
+
+
+def with_parents(plan, before):
+    """The plan and the directories that it must make."""
+    whole = dict(plan)
+    for path in plan:
+        while (path := os.path.dirname(path)) not in before and path not in whole:
+            whole[path] = {"type": "d", "mode": "0755", "uid": 0, "gid": 0, "mtime": 0, "xattrs": {}}
+    return whole
+
+
+def differences(path, old, new):
+    if old is None or new is None:
+        return [f"{path} {'appeared' if old is None else 'vanished'}"]
+    names = sorted(name for name in old if old[name] != new.get(name))
+    return [f"{path} {name}: {old[name]} -> {new.get(name)}" for name in names]
+
+
+def same(before_file, after_file, plan_file, fields=""):
     ignored = [field for field in fields.split(",") if field]
     before, after = load_tree(before_file, ignored), load_tree(after_file, ignored)
-    planned = set(read(planned_file).decode().splitlines())
+    plan = with_parents(load_plan(plan_file), before)
     wrong = []
-    for path in sorted((before.keys() | after.keys()) - planned):
-        old, new = before.get(path), after.get(path)
-        if old is None or new is None:
-            wrong.append(f"{path} {'appeared' if old is None else 'vanished'}")
-        elif old != new:
-            names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
-            wrong += [f"{path} {name}: {old.get(name)} -> {new.get(name)}" for name in names]
-    wrong += [f"{path} was planned and is not there" for path in sorted(planned - after.keys())]
+    for path in sorted(before.keys() | after.keys() | plan.keys()):
+        old = plan.get(path, before.get(path))
+        if path in plan:
+            old = {name: value for name, value in old.items() if name not in ignored}
+        wrong += differences(path, old, after.get(path))
     if wrong:
         raise Wrong("; ".join(wrong[:8]) + (f"; and {len(wrong) - 8} more" if len(wrong) > 8 else ""))
 

@@ -10,6 +10,7 @@ needs=(
   gcc:gcc
   jq:jq
   mmdebstrap:mmdebstrap
+  openssl:openssl
   podman:podman
   python3:python3
   qemu-x86_64:qemu-user
