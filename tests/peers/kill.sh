@@ -18,17 +18,17 @@ context=$work/context
 layout=$work/layout
 finished=0
 
-# build TAG: the image of the test under TAG. `env` gives back the signals that
-# a shell takes from what it starts in the background.
+# build TAG: the image of the test under TAG
 build() {
-  env --default-signal=INT,TERM "$customize" build --quiet --spec "$context/spec.yaml" \
+  "$customize" build --quiet --spec "$context/spec.yaml" \
     --output "oci:$layout:$1" >/dev/null 2>"$work/stderr"
 }
 
 milliseconds() { echo $(($(date +%s%N) / 1000000)); }
 
 # interrupt SIGNAL TAG: starts a build, sends SIGNAL at a random moment of it;
-# the exit code is in $code
+# the exit code is in $code. `env` gives back SIGINT, which a shell takes from
+# what it starts in the background.
 interrupt() {
   local delay process
   delay=$((RANDOM * RANDOM % (duration + duration / 10 + 1)))

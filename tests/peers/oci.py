@@ -16,7 +16,7 @@ It shares no code with the product, so that both cannot be wrong in one way.
                                says: lines of path, mode, uid:gid and content
                                (@FILE, ->TARGET or *), tabs between; FIELDs are
                                left out of the comparison
-  programs ROOT                the ELF programs in usr/bin and usr/sbin
+  programs ROOT                the ELF programs in bin, sbin, usr/bin and usr/sbin
 """
 
 import gzip
@@ -298,7 +298,7 @@ def same(before_file, after_file, plan_file, fields=""):
 
 
 def programs(root):
-    for directory in ("usr/bin", "usr/sbin"):
+    for directory in ("bin", "sbin", "usr/bin", "usr/sbin"):
         for name in sorted(os.listdir(os.path.join(root, directory))):
             path = os.path.join(root, directory, name)
             status = os.lstat(path)
