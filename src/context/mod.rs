@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use cap_std::fs::{Dir, Metadata};
 
-use crate::core::entry::{SourceEntry, SourceKind};
+use crate::core::entry::{SourceEntry, SourceKind, SourceMatch};
 use crate::core::path::{LayerPath, escape};
 use crate::error::Result;
 
@@ -51,25 +51,6 @@ pub enum Pattern<'a> {
         /// Whether a path matches. It is given with `prefix` in front, without `.` components.
         matches: &'a dyn Fn(&[u8]) -> bool,
     },
-}
-
-/// What [`Context::collect`] found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Collected {
-    /// One for a literal source; for a glob one or more, in the order of their paths' bytes.
-    pub matches: Vec<Match>,
-}
-
-/// One file or directory that a source names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Match {
-    /// The last component of the path, for destinations that end in `/`. Empty for the context
-    /// itself. A link that was followed gives its own name, not its target's.
-    pub name: Vec<u8>,
-    /// The path from the context on, as text for people.
-    pub path_shown: String,
-    /// The file, or the directory and all below it, in the order of their paths' bytes.
-    pub entries: Vec<SourceEntry>,
 }
 
 /// The handle that all access goes through.
@@ -124,7 +105,7 @@ impl Context {
         &self,
         source: &Pattern<'_>,
         exclude: &dyn Fn(&[u8]) -> bool,
-    ) -> Result<Collected> {
+    ) -> Result<Vec<SourceMatch>> {
         let mut budget = Budget::new(self.0.limits);
         let matches = match *source {
             Pattern::Literal(text) => vec![self.literal(text, exclude, &mut budget)?],
@@ -134,7 +115,7 @@ impl Context {
                 matches,
             } => self.glob(text, prefix, matches, exclude, &mut budget)?,
         };
-        Ok(Collected { matches })
+        Ok(matches)
     }
 
     fn literal(
@@ -142,7 +123,7 @@ impl Context {
         text: &str,
         exclude: &dyn Fn(&[u8]) -> bool,
         budget: &mut Budget,
-    ) -> Result<Match> {
+    ) -> Result<SourceMatch> {
         self.0.refuse_absolute(text)?;
         let resolved = resolve::source(&self.0, text, &LayerPath::ROOT, text.as_bytes())?;
         let written: Vec<&[u8]> = components(text.as_bytes()).collect();
@@ -150,11 +131,11 @@ impl Context {
             Some(&b"..") => resolved.path.name().unwrap_or_default().to_vec(),
             last => last.copied().unwrap_or_default().to_vec(),
         };
-        let path_shown = errors::show(&written.join(&b'/'));
+        let shown = errors::show(&written.join(&b'/'));
         let entries = self.entries(resolved, &LayerPath::ROOT, text, exclude, budget)?;
-        Ok(Match {
+        Ok(SourceMatch {
             name,
-            path_shown,
+            shown,
             entries,
         })
     }
@@ -166,7 +147,7 @@ impl Context {
         matches: &dyn Fn(&[u8]) -> bool,
         exclude: &dyn Fn(&[u8]) -> bool,
         budget: &mut Budget,
-    ) -> Result<Vec<Match>> {
+    ) -> Result<Vec<SourceMatch>> {
         self.0.refuse_absolute(text)?;
         // the slash makes anything but a directory an error
         let start = resolve::source(
@@ -187,9 +168,9 @@ impl Context {
             let shown = errors::show(&found.path);
             let resolved = resolve::source(&self.0, &shown, &found.directory, &found.name)?;
             let entries = self.entries(resolved, &found.below_prefix, text, exclude, budget)?;
-            result.push(Match {
+            result.push(SourceMatch {
                 name: found.name,
-                path_shown: shown,
+                shown,
                 entries,
             });
         }

@@ -130,6 +130,18 @@ pub enum LayerEntryKind {
     Symlink(Vec<u8>),
 }
 
+/// One file or directory that a `source` names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceMatch {
+    /// The last component of its path, for destinations that are directories; empty for the root.
+    /// A link that was followed gives its own name, not its target's.
+    pub name: Vec<u8>,
+    /// Its path as the user would say it, for people.
+    pub shown: String,
+    /// The file, or the directory and all below it, parents first.
+    pub entries: Vec<SourceEntry>,
+}
+
 /// Something found where the user's files come from, below the path that `source` names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceEntry {

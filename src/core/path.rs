@@ -168,6 +168,7 @@ impl fmt::Debug for LayerPath {
 /// Bytes of a name as text that is safe on a terminal and keeps one name on one line: valid UTF-8
 /// as it is, control characters and other bytes escaped as in Rust literals.
 pub fn escape(bytes: &[u8]) -> String {
+    use fmt::Write as _;
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
@@ -178,7 +179,7 @@ pub fn escape(bytes: &[u8]) -> String {
             }
         }
         for byte in chunk.invalid() {
-            text.push_str(&format!("\\x{byte:02x}"));
+            let _ = write!(text, "\\x{byte:02x}");
         }
     }
     text

@@ -189,7 +189,7 @@ fn a_file_that_hides_its_size() {
     let found = context
         .collect(&Pattern::Literal("status"), &|_| false)
         .expect("found");
-    let SourceKind::File { content, .. } = &found.matches[0].entries[0].kind else {
+    let SourceKind::File { content, .. } = &found[0].entries[0].kind else {
         panic!("expected a file, found {found:?}");
     };
     assert_eq!(
@@ -231,10 +231,10 @@ fn the_context_stays_the_directory_that_was_opened() {
 
 /// Reads all that the context gives for one source, and says whether the secret was in it. That
 /// the race makes most attempts fail is right.
-fn reads_secret(found: Result<Collected>, successes: &mut u32) -> bool {
+fn reads_secret(found: Result<Vec<SourceMatch>>, successes: &mut u32) -> bool {
     let entries = found
         .into_iter()
-        .flat_map(|found| found.matches)
+        .flat_map(|found| found)
         .flat_map(|found| found.entries);
     let mut secret = false;
     for entry in entries {

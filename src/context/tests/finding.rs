@@ -21,7 +21,7 @@ fn a_file_and_whether_it_is_executable() {
     }
     let found = fixture.literal("./conf//app.conf").expect("found");
     assert_eq!(found.name, b"app.conf");
-    assert_eq!(found.path_shown, "conf/app.conf");
+    assert_eq!(found.shown, "conf/app.conf");
     assert_eq!(listing(&found), [". = a"]);
 }
 
@@ -60,7 +60,7 @@ fn the_context_itself() {
         assert_eq!(listing(&found), ["./", "a/", "a/b = 1"], "{source}");
         assert_eq!(found.name, b"", "{source}");
     }
-    assert_eq!(fixture.literal(".").expect("found").path_shown, ".");
+    assert_eq!(fixture.literal(".").expect("found").shown, ".");
 }
 
 #[test]
@@ -228,8 +228,8 @@ fn names_that_are_not_text() {
     let found = fixture.literal("d").expect("found");
     assert_eq!(listing(&found), ["./", "\\xff\\nx = 1"]);
     let found = fixture.glob("d", "d/*", &|_| false).expect("found");
-    assert_eq!(found.matches[0].name, b"\xff\nx");
-    assert_eq!(found.matches[0].path_shown, "d/\\xff\\nx");
+    assert_eq!(found[0].name, b"\xff\nx");
+    assert_eq!(found[0].shown, "d/\\xff\\nx");
 }
 
 #[test]

@@ -4,10 +4,10 @@ use super::*;
 
 const NO_SUCH_GLOB: &str = "hint: `*` does not match `/`; `**/` looks into all directories below";
 
-fn shown(found: &Collected) -> Vec<(&str, Vec<String>)> {
-    let matches = found.matches.iter();
+fn shown(found: &[SourceMatch]) -> Vec<(&str, Vec<String>)> {
+    let matches = found.iter();
     matches
-        .map(|found| (found.path_shown.as_str(), listing(found)))
+        .map(|found| (found.shown.as_str(), listing(found)))
         .collect()
 }
 
@@ -36,7 +36,7 @@ fn globs() {
             ("certs/b.pem", lines(&[". = b"])),
         ]
     );
-    assert_eq!(found.matches[1].name, b"a.pem");
+    assert_eq!(found[1].name, b"a.pem");
     let found = find("", "**/[cde].pem");
     assert_eq!(
         shown(&found),

@@ -19,20 +19,20 @@ fn a_source_that_is_a_link_is_followed() {
         let found = fixture.literal(source).expect("found");
         assert_eq!(listing(&found), [". = ca"], "{source}");
         assert_eq!(found.name, name.as_bytes());
-        assert_eq!(found.path_shown, source);
+        assert_eq!(found.shown, source);
     }
     for source in ["dir", "dir/", "certs/..data"] {
         let found = fixture.literal(source).expect("found");
         assert_eq!(listing(&found), ["./", "ca.crt = ca"], "{source}");
     }
     let found = fixture.glob("certs", "certs/*.crt", &|_| false);
-    let found = found.expect("found").matches;
+    let found = found.expect("found");
     assert_eq!(found.len(), 1);
-    assert_eq!(found[0].path_shown, "certs/ca.crt");
+    assert_eq!(found[0].shown, "certs/ca.crt");
     assert_eq!(listing(&found[0]), [". = ca"]);
     // the prefix of a glob is followed, links below it are not searched
     let found = fixture.glob("dir", "dir/*.crt", &|_| false).expect("found");
-    assert_eq!(found.matches[0].path_shown, "dir/ca.crt");
+    assert_eq!(found[0].shown, "dir/ca.crt");
     let found = fixture.glob("", "d*/ca.crt", &|_| false);
     assert_eq!(
         fixture.refusal(found),

@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use super::{Collected, Context, Match, Pattern};
+use super::{Context, Pattern};
+use crate::core::entry::SourceMatch;
 use crate::core::entry::{Content, SourceKind};
 use crate::core::path::escape;
 use crate::error::{Error, Result};
@@ -67,18 +68,27 @@ impl Fixture {
         self
     }
 
-    fn literal(&self, source: &str) -> Result<Match> {
+    fn literal(&self, source: &str) -> Result<SourceMatch> {
         self.literal_without(source, &|_| false)
     }
 
-    fn literal_without(&self, source: &str, exclude: &dyn Fn(&[u8]) -> bool) -> Result<Match> {
+    fn literal_without(
+        &self,
+        source: &str,
+        exclude: &dyn Fn(&[u8]) -> bool,
+    ) -> Result<SourceMatch> {
         let collected = self.context.collect(&Pattern::Literal(source), exclude)?;
-        assert_eq!(collected.matches.len(), 1);
-        Ok(collected.matches.into_iter().next().expect("one match"))
+        assert_eq!(collected.len(), 1);
+        Ok(collected.into_iter().next().expect("one match"))
     }
 
     /// A glob of which `prefix` is literal, by the rules that a spec has.
-    fn glob(&self, prefix: &str, text: &str, exclude: &dyn Fn(&[u8]) -> bool) -> Result<Collected> {
+    fn glob(
+        &self,
+        prefix: &str,
+        text: &str,
+        exclude: &dyn Fn(&[u8]) -> bool,
+    ) -> Result<Vec<SourceMatch>> {
         let compiled = globset::GlobBuilder::new(text)
             .literal_separator(true)
             .build()
@@ -122,7 +132,7 @@ impl Fixture {
 }
 
 /// One line an entry.
-fn listing(found: &Match) -> Vec<String> {
+fn listing(found: &SourceMatch) -> Vec<String> {
     let lines = found.entries.iter().map(|entry| {
         let path = match entry.path.as_bytes() {
             b"" => ".".to_owned(),

@@ -24,6 +24,9 @@ use pax::Records;
 /// The largest PAX header or GNU long name that is taken, in bytes; Go's reader has the same limit.
 pub const MAX_EXTENSION: u64 = 1 << 20;
 
+/// The most bytes, padding as a rule, that may follow the end marker.
+pub const MAX_TRAILER: u64 = 16 << 20;
+
 const DAMAGED: &str =
     "the layer is damaged, or of a form that not every runtime reads alike: make or fetch it again";
 
@@ -145,16 +148,23 @@ impl<R: Read> TarReader<R> {
         }
     }
 
-    /// Reads to the end of the stream and gives it back. Whatever follows the end marker is read
-    /// too, so that a digest below sees all bytes.
+    /// Reads to the end of the stream and gives it back. What follows the end marker, at most
+    /// [`MAX_TRAILER`] bytes, is read too, so that a digest below sees all bytes.
     pub fn finish(mut self) -> Result<R> {
         self.skip_data()?;
         while !self.ended {
             self.next_entry()?;
             self.skip_data()?;
         }
-        io::copy(&mut self.inner, &mut io::sink())
+        let mut trailer = (&mut self.inner).take(MAX_TRAILER + 1);
+        let trailer = io::copy(&mut trailer, &mut io::sink())
             .map_err(|error| Error::io("tar: after the last entry", error))?;
+        if trailer > MAX_TRAILER {
+            return Err(Error::integrity(format!(
+                "tar: expected at most {MAX_TRAILER} bytes after the end marker, found more"
+            ))
+            .hint(DAMAGED));
+        }
         Ok(self.inner)
     }
 

@@ -1,0 +1,186 @@
+//! The overlay plan: what goes where on top of the base's tree, decided before a byte is written.
+//!
+//! Every destination is resolved through the base as a chroot would, and through what is planned
+//! so far. Parents that the base has are repeated with its exact metadata; new ones are made.
+//! Refused: a file over a directory and the reverse, two entries for one path, names that a layer
+//! reads as whiteouts, paths that lead in a circle or are too long.
+
+mod place;
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::entry::{Content, LayerEntry, LayerEntryKind, Metadata};
+use super::path::LayerPath;
+use super::tree::{Link, Lookup, NodeKind, Seen, Tree};
+
+pub use place::Placement;
+
+/// Mode of directories that nothing else describes.
+pub const DIRECTORY_MODE: u32 = 0o755;
+
+/// A numeric owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Ids {
+    /// The user.
+    pub uid: u32,
+    /// The group.
+    pub gid: u32,
+}
+
+/// What a planned entry does to the base.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// The base has nothing at this path.
+    Add,
+    /// The base has something else at this path, which is hidden by this.
+    Replace,
+    /// A directory of the base, repeated with its metadata since something goes below it.
+    Keep,
+}
+
+/// One entry of the plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Planned {
+    /// What it does to the base.
+    pub action: Action,
+    /// Mode, owner, time, extended attributes.
+    pub metadata: Metadata,
+    /// Directory, file or link.
+    pub kind: LayerEntryKind,
+    /// The links of the base that led here.
+    pub links: Vec<Link>,
+    /// What asked for it; `None` for parents.
+    pub cause: Option<Cause>,
+}
+
+/// What asked for an entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cause {
+    /// The part of the spec, such as `copy_files[2]`.
+    pub key: String,
+    /// Where its bytes come from: a path in the context or in another image; `None` where the
+    /// spec itself holds them.
+    pub source: Option<String>,
+}
+
+impl Cause {
+    /// A part of the spec that brings its own bytes.
+    pub fn key(key: &str) -> Self {
+        Self {
+            key: key.to_owned(),
+            source: None,
+        }
+    }
+}
+
+/// The finished plan: entries by path, parents before children.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// What is planned, by path.
+    pub entries: BTreeMap<LayerPath, Planned>,
+}
+
+impl Plan {
+    /// Whether the layer would hold nothing.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The entries as the layer writer takes them.
+    pub fn layer_entries(&self) -> Vec<LayerEntry> {
+        let entry = |(path, planned): (&LayerPath, &Planned)| LayerEntry {
+            path: path.clone(),
+            metadata: planned.metadata.clone(),
+            kind: planned.kind.clone(),
+        };
+        self.entries.iter().map(entry).collect()
+    }
+}
+
+/// Makes a [`Plan`] over a base.
+#[derive(Debug)]
+pub struct Planner<'a> {
+    base: &'a Tree,
+    planned: BTreeMap<LayerPath, Planned>,
+    defaults: Defaults,
+    /// Where directories led that were asked for before; nothing planned later changes it, since
+    /// no directory is ever replaced.
+    directories: HashMap<LayerPath, (LayerPath, Vec<Link>)>,
+}
+
+/// What new entries get where nothing else is said.
+#[derive(Debug, Clone, Copy)]
+pub struct Defaults {
+    /// The owner of new parents.
+    pub owner: Ids,
+    /// The modification time of all that is new, in seconds since the epoch.
+    pub mtime: i64,
+}
+
+impl<'a> Planner<'a> {
+    /// Starts an empty plan over `base`.
+    pub fn new(base: &'a Tree, defaults: Defaults) -> Self {
+        Self {
+            base,
+            planned: BTreeMap::new(),
+            defaults,
+            directories: HashMap::new(),
+        }
+    }
+
+    /// The plan as it stands.
+    pub fn finish(self) -> Plan {
+        Plan {
+            entries: self.planned,
+        }
+    }
+
+    fn metadata(&self, mode: u32, owner: Ids) -> Metadata {
+        Metadata {
+            mode,
+            uid: owner.uid,
+            gid: owner.gid,
+            mtime: self.defaults.mtime,
+            xattrs: Vec::new(),
+        }
+    }
+}
+
+impl Lookup for Planner<'_> {
+    fn look(&self, path: &LayerPath) -> Option<Seen<'_>> {
+        match self.planned.get(path) {
+            None => self.base.look(path),
+            Some(planned) => Some(match &planned.kind {
+                LayerEntryKind::Directory => Seen::Directory,
+                LayerEntryKind::Symlink(target) => Seen::Symlink(target),
+                LayerEntryKind::File(_) => Seen::Other,
+            }),
+        }
+    }
+}
+
+/// The text that `edit` makes of a file of the base takes the file's place and metadata.
+#[derive(Debug)]
+pub struct Edit<'a> {
+    /// The file, which may be a link.
+    pub path: &'a LayerPath,
+    /// Its new content.
+    pub content: Content,
+    /// Which part of the spec asked for it.
+    pub key: &'a str,
+}
+
+/// The kind of a thing in a message.
+fn describe(seen: Seen<'_>) -> &'static str {
+    match seen {
+        Seen::Directory => "a directory",
+        Seen::Symlink(_) => "a symbolic link",
+        Seen::Other => "a file",
+    }
+}
+
+/// The metadata of a file of the base, for an edited copy of it.
+fn file_metadata(base: &Tree, path: &LayerPath) -> Option<Metadata> {
+    let node = base.get(path)?;
+    matches!(node.kind, NodeKind::File { .. }).then(|| node.metadata.clone())
+}

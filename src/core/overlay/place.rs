@@ -1,0 +1,327 @@
+//! Placing what the spec asks for: the steps by which a [`Planner`] grows its plan.
+
+use super::{Action, Cause, DIRECTORY_MODE, Edit, Ids, Planned, Planner, describe, file_metadata};
+use crate::core::entry::{LayerEntryKind, Metadata, SourceEntry, SourceKind};
+use crate::core::path::{LayerPath, escape};
+use crate::core::spec::{Destination, Mode};
+use crate::core::tree::{Link, Lookup, Resolved, Seen, resolve};
+use crate::error::{Error, Result};
+
+/// One source to be placed.
+#[derive(Debug)]
+pub struct Placement<'a> {
+    /// Where to.
+    pub destination: &'a Destination,
+    /// The name of what the source is, for a destination that is a directory.
+    pub name: &'a [u8],
+    /// Whether `name` is used for a directory as well: so for what a glob matched.
+    pub by_name: bool,
+    /// What the source holds; the first entry is the file or directory itself.
+    pub entries: &'a [SourceEntry],
+    /// The owner of all that is new.
+    pub owner: Ids,
+    /// The mode of files; directories get search permission where it gives read.
+    pub mode: Option<Mode>,
+    /// Which part of the spec asks for it, such as `copy_files[2]`.
+    pub key: &'a str,
+    /// The source as the user would say it; `None` where the spec itself holds the bytes.
+    pub shown: Option<&'a str>,
+}
+
+impl Placement<'_> {
+    fn cause(&self, entry: &SourceEntry) -> Cause {
+        Cause {
+            key: self.key.to_owned(),
+            source: self.shown.map(|shown| {
+                if entry.path.is_root() {
+                    shown.to_owned()
+                } else {
+                    format!("{}{}", shown.trim_end_matches('/'), entry.path)
+                }
+            }),
+        }
+    }
+}
+
+impl Planner<'_> {
+    /// Plans all entries of one source.
+    pub fn place(&mut self, placement: &Placement<'_>) -> Result<()> {
+        let top = top(placement).map_err(|error| error.at(placement.key))?;
+        for entry in placement.entries {
+            self.place_entry(placement, &top, entry)
+                .map_err(|error| error.at(placement.key))?;
+        }
+        Ok(())
+    }
+
+    /// Plans a directory with default mode and owner, where the base has none.
+    pub fn make_directory(&mut self, path: &LayerPath, key: &str) -> Result<()> {
+        let metadata = self.metadata(DIRECTORY_MODE, self.defaults.owner);
+        self.directory(path, metadata, Cause::key(key))
+            .map_err(|error| error.at(key))
+    }
+
+    /// Plans a changed file of the base, which keeps its mode, owner and extended attributes; or a
+    /// new one, 0644, of the default owner.
+    pub fn edit(&mut self, edit: Edit<'_>) -> Result<()> {
+        let new = self.metadata(0o644, self.defaults.owner);
+        let place = |error: Error| error.at(edit.key);
+        let resolved = self.locate(edit.path, true).map_err(place)?;
+        let metadata = file_metadata(self.base, &resolved.path).map_or(new, |metadata| Metadata {
+            mtime: self.defaults.mtime,
+            ..metadata
+        });
+        self.put(
+            resolved,
+            metadata,
+            LayerEntryKind::File(edit.content),
+            Cause::key(edit.key),
+        )
+        .map_err(place)
+    }
+
+    fn place_entry(
+        &mut self,
+        placement: &Placement<'_>,
+        top: &LayerPath,
+        entry: &SourceEntry,
+    ) -> Result<()> {
+        let path = top.join_all(&entry.path).map_err(|error| {
+            Error::usage(format!("{} cannot go below {top}", entry.path)).because(error)
+        })?;
+        check_names(&path)?;
+        match &entry.kind {
+            SourceKind::Directory => {
+                let mode = placement.mode.map_or(DIRECTORY_MODE, Mode::for_directories);
+                self.directory(
+                    &path,
+                    self.metadata(mode, placement.owner),
+                    placement.cause(entry),
+                )
+            }
+            SourceKind::File {
+                content,
+                executable,
+            } => {
+                let default = if *executable { 0o755 } else { 0o644 };
+                let mode = placement.mode.map_or(default, Mode::for_files);
+                let metadata = self.metadata(mode, placement.owner);
+                let resolved = self.locate(&path, true)?;
+                self.put(
+                    resolved,
+                    metadata,
+                    LayerEntryKind::File(content.clone()),
+                    placement.cause(entry),
+                )
+            }
+            SourceKind::Symlink(target) => {
+                let metadata = self.metadata(0o777, placement.owner);
+                let resolved = self.locate(&path, false)?;
+                self.put(
+                    resolved,
+                    metadata,
+                    LayerEntryKind::Symlink(target.clone()),
+                    placement.cause(entry),
+                )
+            }
+        }
+    }
+
+    /// Plans a directory; one that is there already stays as it is.
+    fn directory(&mut self, path: &LayerPath, metadata: Metadata, cause: Cause) -> Result<()> {
+        let Resolved { path, links } = self.locate(path, true)?;
+        match self.look(&path) {
+            Some(Seen::Directory) => Ok(()),
+            Some(seen) => Err(collision(&path, "a directory", seen)),
+            None => {
+                self.parents(&path)?;
+                self.insert(
+                    path,
+                    Action::Add,
+                    metadata,
+                    LayerEntryKind::Directory,
+                    links,
+                    Some(cause),
+                );
+                Ok(())
+            }
+        }
+    }
+
+    /// Plans a file or link at a path that is resolved already.
+    fn put(
+        &mut self,
+        at: Resolved,
+        metadata: Metadata,
+        kind: LayerEntryKind,
+        cause: Cause,
+    ) -> Result<()> {
+        let Resolved { path, links } = at;
+        let what = match kind {
+            LayerEntryKind::Symlink(_) => "a symbolic link",
+            _ => "a file",
+        };
+        if let Some(planned) = self.planned.get(&path) {
+            return Err(match &planned.cause {
+                Some(other) if planned.kind != LayerEntryKind::Directory => Error::usage(format!(
+                    "expected one entry for {path}, found {}{} there already",
+                    other.key,
+                    leading_here(&planned.links)
+                ))
+                .hint("remove one of the two, or give it another destination"),
+                _ => collision(&path, what, Seen::Directory),
+            });
+        }
+        let action = match self.base.look(&path) {
+            Some(Seen::Directory) => return Err(collision(&path, what, Seen::Directory)),
+            Some(_) => Action::Replace,
+            None => Action::Add,
+        };
+        check_names(&path)?;
+        self.parents(&path)?;
+        self.insert(path, action, metadata, kind, links, Some(cause));
+        Ok(())
+    }
+
+    /// Plans every directory above `path`, which is physical.
+    fn parents(&mut self, path: &LayerPath) -> Result<()> {
+        let ancestors: Vec<_> = path.ancestors().collect();
+        for parent in ancestors {
+            if let Some(planned) = self.planned.get(&parent) {
+                debug_assert_eq!(
+                    planned.kind,
+                    LayerEntryKind::Directory,
+                    "resolved paths have directories above"
+                );
+                continue;
+            }
+            let (action, metadata) = match self.base.get(&parent) {
+                Some(node) if node.is_directory() => (Action::Keep, node.metadata.clone()),
+                Some(_) => return Err(collision(&parent, "a directory", Seen::Other)),
+                None => (
+                    Action::Add,
+                    self.metadata(DIRECTORY_MODE, self.defaults.owner),
+                ),
+            };
+            self.insert(
+                parent,
+                action,
+                metadata,
+                LayerEntryKind::Directory,
+                Vec::new(),
+                None,
+            );
+        }
+        Ok(())
+    }
+
+    fn insert(
+        &mut self,
+        path: LayerPath,
+        action: Action,
+        metadata: Metadata,
+        kind: LayerEntryKind,
+        links: Vec<Link>,
+        cause: Option<Cause>,
+    ) {
+        let planned = Planned {
+            action,
+            metadata,
+            kind,
+            links,
+            cause,
+        };
+        self.planned.insert(path, planned);
+    }
+
+    /// Resolves `path` through the base and the plan.
+    fn locate(&mut self, path: &LayerPath, follow_last: bool) -> Result<Resolved> {
+        let impossible = |error| Error::usage(format!("{path} cannot be written")).because(error);
+        let Some((parent, name)) = path.split() else {
+            return Ok(Resolved {
+                path: LayerPath::ROOT,
+                links: Vec::new(),
+            });
+        };
+        if !self.directories.contains_key(&parent) {
+            let resolved = resolve(&*self, &parent, true).map_err(impossible)?;
+            if let Some(seen @ Seen::Other) = self.look(&resolved.path) {
+                return Err(collision(&resolved.path, "a directory", seen));
+            }
+            self.directories
+                .insert(parent.clone(), (resolved.path, resolved.links));
+        }
+        let (physical, links) = &self.directories[&parent];
+        let at = physical
+            .join(name)
+            .map_err(|error| Error::usage(format!("{path} cannot be written")).because(error))?;
+        let mut links = links.clone();
+        if follow_last && matches!(self.look(&at), Some(Seen::Symlink(_))) {
+            let last = resolve(self, &at, true).map_err(impossible)?;
+            links.extend(last.links);
+            return Ok(Resolved {
+                path: last.path,
+                links,
+            });
+        }
+        Ok(Resolved { path: at, links })
+    }
+}
+
+/// The path that the first entry of the source gets.
+fn top(placement: &Placement<'_>) -> Result<LayerPath> {
+    let destination = placement.destination;
+    let is_directory = matches!(
+        placement.entries.first(),
+        Some(SourceEntry {
+            kind: SourceKind::Directory,
+            ..
+        })
+    );
+    if placement.by_name || (destination.directory && !is_directory) {
+        return destination.path.join(placement.name).map_err(|error| {
+            Error::usage(format!(
+                "{} cannot go into {}",
+                escape(placement.name),
+                destination.path
+            ))
+            .because(error)
+        });
+    }
+    if destination.path.is_root() && !is_directory {
+        return Err(Error::usage(
+            "expected the path of a file, found the image's root `/`",
+        ));
+    }
+    Ok(destination.path.clone())
+}
+
+/// Names that layers give another meaning to cannot be written.
+fn check_names(path: &LayerPath) -> Result<()> {
+    if path.components().any(|name| name.starts_with(b".wh.")) {
+        return Err(Error::usage(format!(
+            "{path} cannot be written: in a layer, a name that begins with `.wh.` deletes a file"
+        )));
+    }
+    Ok(())
+}
+
+fn collision(path: &LayerPath, wanted: &str, found: Seen<'_>) -> Error {
+    let error = Error::usage(format!(
+        "expected to write {wanted} at {path}, found {} there",
+        describe(found)
+    ));
+    match found {
+        Seen::Directory => error.hint(format!(
+            "to put the file into the directory, end the destination with a slash: `{path}/`"
+        )),
+        _ => error.hint("choose a destination whose parents are directories"),
+    }
+}
+
+fn leading_here(links: &[Link]) -> String {
+    match links.last() {
+        Some(link) => format!(" (through the link {})", link.path),
+        None => String::new(),
+    }
+}
