@@ -10,6 +10,7 @@ use std::fs::{self, DirBuilder, File};
 use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use super::beside::Beside;
@@ -32,7 +33,8 @@ const TOUCH: Duration = Duration::from_hours(24);
 #[derive(Debug, Clone)]
 pub struct Cache {
     dir: Option<PathBuf>,
-    reason: Option<String>,
+    /// Why it is not used, or what went wrong first.
+    trouble: Arc<OnceLock<String>>,
 }
 
 /// What is in the cache, or what was removed from it.
@@ -68,9 +70,12 @@ impl Cache {
         match unsafe_to_use(&dir) {
             None => Self {
                 dir: Some(dir),
-                reason: None,
+                trouble: Arc::default(),
             },
-            reason => Self { dir: None, reason },
+            Some(reason) => Self {
+                dir: None,
+                trouble: Arc::new(reason.into()),
+            },
         }
     }
 
@@ -78,13 +83,14 @@ impl Cache {
     pub fn disabled() -> Self {
         Self {
             dir: None,
-            reason: None,
+            trouble: Arc::default(),
         }
     }
 
-    /// Why the directory is not used, although one was given.
-    pub fn reason(&self) -> Option<&str> {
-        self.reason.as_deref()
+    /// Why the directory is not used although one was given, or why an entry could not be stored:
+    /// no reason to fail, but one to tell the user.
+    pub fn trouble(&self) -> Option<&str> {
+        self.trouble.get().map(String::as_str)
     }
 
     /// The payload that was stored under `kind` and `key`; `None` where it is missing, damaged or
@@ -104,9 +110,16 @@ impl Cache {
         Some(payload)
     }
 
-    /// Stores `payload` under `kind` and `key`, in place of what was there. A cache that cannot be
-    /// written is no reason to fail: the error is for a note.
-    pub fn store(&self, kind: &str, key: &Digest, payload: &[u8]) -> Result<()> {
+    /// Stores `payload` under `kind` and `key`, in place of what was there. Where that fails,
+    /// [`Cache::trouble`] says why.
+    pub fn store(&self, kind: &str, key: &Digest, payload: &[u8]) {
+        if let Err(error) = self.try_store(kind, key, payload) {
+            // The first failure is told; later ones are likely the same.
+            let _ = self.trouble.set(error.to_string());
+        }
+    }
+
+    fn try_store(&self, kind: &str, key: &Digest, payload: &[u8]) -> Result<()> {
         let Some((dir, path)) = self.dir.as_deref().zip(self.path(kind, key)) else {
             return Ok(());
         };

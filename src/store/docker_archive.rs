@@ -4,8 +4,6 @@
 //! Refused: more than one platform, which the format cannot say.
 
 use std::collections::HashSet;
-use std::error::Error as StdError;
-use std::io::{self, Read};
 use std::path::Path;
 
 use serde::Serialize;
@@ -15,8 +13,8 @@ use super::disk::Stop;
 use super::tarball::Tarball;
 use super::{Blob, Built, Image, Outcome};
 use crate::core::cancel::Cancel;
+use crate::core::decompress::Decompressor;
 use crate::core::digest::{Digest, Hashing};
-use crate::core::media::{Compression, Family};
 use crate::core::reference::RepositoryName;
 use crate::error::{Error, Result};
 
@@ -58,6 +56,11 @@ pub fn write(
         linked: 0,
         present,
     })
+}
+
+/// Refuses what the format cannot say.
+pub fn check(built: &Built) -> Result<()> {
+    only_image(built).map(drop)
 }
 
 fn only_image(built: &Built) -> Result<&Image> {
@@ -121,7 +124,7 @@ fn put_layer<W: std::io::Write + std::io::Seek>(
     diff_id: &Digest,
 ) -> Result<()> {
     let mut blob = layer.open()?;
-    let mut plain = Hashing::new(open_uncompressed(&mut blob, &layer.descriptor.media_type)?);
+    let mut plain = Hashing::new(Decompressor::new(&mut blob)?);
     tar.stream(&layer_name(diff_id), &mut plain, &layer.origin())?;
     let (found, _, _) = plain.finish();
     blob.finish()?;
@@ -133,43 +136,6 @@ fn put_layer<W: std::io::Write + std::io::Seek>(
         )));
     }
     Ok(())
-}
-
-/// The plain tar of a layer of the given media type.
-fn open_uncompressed<'a>(blob: impl Read + 'a, media_type: &str) -> Result<Box<dyn Read + 'a>> {
-    /// The largest window of a zstd frame, as a power of two in bytes: what `zstd -d` takes.
-    const MAX_WINDOW: u32 = 27;
-    let zstd = |error| Error::internal("cannot start to decompress zstd").because(error);
-    Ok(match Family::of_layer(media_type)?.1 {
-        Compression::None => Box::new(blob),
-        Compression::Gzip => Box::new(Decoded(flate2::read::MultiGzDecoder::new(blob))),
-        Compression::Zstd => {
-            let mut decoder = zstd::Decoder::new(blob).map_err(zstd)?;
-            decoder.window_log_max(MAX_WINDOW).map_err(zstd)?;
-            Box::new(Decoded(decoder))
-        }
-    })
-}
-
-/// Reads from a decoder: what it cannot decode is an integrity error.
-struct Decoded<R>(R);
-
-impl<R: Read> Read for Decoded<R> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buf).map_err(|error| {
-            // An error of the system, or one of ours on its way through, stays what it is.
-            if error.raw_os_error().is_some()
-                || error
-                    .get_ref()
-                    .is_some_and(<dyn StdError + Send + Sync>::is::<Error>)
-            {
-                return error;
-            }
-            Error::integrity("cannot decompress the layer")
-                .because(error)
-                .into_io()
-        })
-    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ pub mod cache;
 mod disk;
 pub mod docker_archive;
 pub mod layout;
+pub mod metadata;
 pub mod output;
 mod tarball;
 #[cfg(test)]
@@ -18,13 +19,14 @@ mod testing;
 
 use std::fmt;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::core::descriptor::Descriptor;
 use crate::core::digest::{Digest, Verified};
 use crate::core::platform::Platform;
 use crate::error::{Error, Result};
+use crate::temporary::Slice;
 
 /// The bytes of a blob, as they come out of a store.
 pub type Bytes<'a> = Box<dyn Read + Send + 'a>;
@@ -108,8 +110,8 @@ pub struct Blob {
 pub enum BlobSource {
     /// In memory.
     Bytes(Arc<[u8]>),
-    /// In a file that the caller keeps while the blob is in use.
-    File(Arc<Path>),
+    /// In a temporary file.
+    Temporary(Slice),
     /// In the store of a base image.
     Store(Arc<dyn Store>),
 }
@@ -118,7 +120,7 @@ impl fmt::Debug for BlobSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bytes(bytes) => write!(f, "{} bytes", bytes.len()),
-            Self::File(path) => path.fmt(f),
+            Self::Temporary(slice) => slice.fmt(f),
             Self::Store(store) => f.write_str(&store.name()),
         }
     }
@@ -137,15 +139,7 @@ impl Blob {
     pub fn open(&self) -> Result<Verified<Bytes<'_>>> {
         let bytes: Bytes<'_> = match &self.source {
             BlobSource::Bytes(bytes) => Box::new(&bytes[..]),
-            BlobSource::File(path) => match disk::open_plain(path)? {
-                Some((file, _)) => Box::new(file),
-                None => {
-                    return Err(Error::internal(format!(
-                        "expected the file {}, found none",
-                        path.display()
-                    )));
-                }
-            },
+            BlobSource::Temporary(slice) => Box::new(slice.reader()),
             BlobSource::Store(store) => return open_blob(store.as_ref(), &self.descriptor),
         };
         let Descriptor { digest, size, .. } = self.descriptor;
@@ -155,8 +149,7 @@ impl Blob {
     /// Where the blob comes from, for messages that name its digest themselves.
     fn origin(&self) -> String {
         match &self.source {
-            BlobSource::Bytes(_) => "the result".to_owned(),
-            BlobSource::File(path) => path.display().to_string(),
+            BlobSource::Bytes(_) | BlobSource::Temporary(_) => "the result".to_owned(),
             BlobSource::Store(store) => store.name(),
         }
     }

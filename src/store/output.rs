@@ -40,6 +40,14 @@ pub enum Output {
 }
 
 impl Output {
+    /// Whether the format can hold `built`: asked before anything is written.
+    pub fn check(&self, built: &Built) -> Result<()> {
+        match self {
+            Self::Layout { .. } | Self::OciArchive { .. } => Ok(()),
+            Self::DockerArchive { .. } => docker_archive::check(built),
+        }
+    }
+
     /// Writes `built` there.
     pub fn write(&self, built: &Built, cancel: &Cancel) -> Result<Outcome> {
         match self {
@@ -48,6 +56,14 @@ impl Output {
             Self::DockerArchive { file, reference } => {
                 docker_archive::write(file, reference.as_ref(), built, cancel)
             }
+        }
+    }
+
+    /// The name that the image has there; `None` where it has none.
+    pub fn image_name(&self) -> Option<String> {
+        match self {
+            Self::Layout { tag, .. } | Self::OciArchive { tag, .. } => tag.clone(),
+            Self::DockerArchive { reference, .. } => reference.as_ref().map(ToString::to_string),
         }
     }
 

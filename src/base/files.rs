@@ -1,0 +1,344 @@
+//! The files of an opened image: finding them by path or glob, and getting their bytes out of the
+//! layers, each layer read once as a stream and verified to its end.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::sync::Arc;
+
+use crate::core::decompress::Decompressor;
+use crate::core::descriptor::Descriptor;
+use crate::core::digest::{Digest, Hashing};
+use crate::core::entry::{Content, ContentSource, SourceEntry, SourceKind, SourceMatch};
+use crate::core::image::{LayerDescriptor, Manifest};
+use crate::core::path::LayerPath;
+use crate::core::spec::{Glob, SourcePattern};
+use crate::core::tar_reader::TarReader;
+use crate::core::tree::{LayerIndex, Node, NodeKind, Origin, Tree, resolve};
+use crate::error::{Error, Result};
+use crate::store::{Store, open_blob};
+use crate::temporary::{self, Slice};
+
+/// The merged file system of an image or artifact, and where its bytes are.
+pub struct Files {
+    /// The merged file system.
+    pub tree: Tree,
+    /// Its layers, lowest first.
+    pub layers: Vec<Layer>,
+    /// Where the layers are.
+    pub store: Arc<dyn Store>,
+}
+
+/// A layer of [`Files`].
+#[derive(Debug, Clone)]
+pub struct Layer {
+    /// The blob.
+    pub descriptor: Descriptor,
+    /// What it holds.
+    pub index: Arc<LayerIndex>,
+    /// Whether the blob is no tar but the one file that the index names, as in artifacts.
+    pub is_file: bool,
+}
+
+impl Files {
+    /// Merges the layers of an image.
+    pub(super) fn of_image(
+        store: &Arc<dyn Store>,
+        manifest: &Manifest,
+        indexes: Vec<Arc<LayerIndex>>,
+    ) -> Result<Self> {
+        let tree = Tree::merge(indexes.iter().map(AsRef::as_ref))?;
+        let layer = |(layer, index): (&LayerDescriptor, _)| Layer {
+            descriptor: layer.descriptor.clone(),
+            index,
+            is_file: false,
+        };
+        Ok(Self {
+            tree,
+            layers: manifest.layers.iter().zip(indexes).map(layer).collect(),
+            store: Arc::clone(store),
+        })
+    }
+
+    /// The content of the file that `path` leads to, links followed; `None` where there is none.
+    /// More than `limit` bytes are an error.
+    pub fn read(&self, path: &LayerPath, limit: u64) -> Result<Option<Vec<u8>>> {
+        let resolved = resolve(&self.tree, path, true)
+            .map_err(|error| Error::usage(format!("{path} cannot be read")).because(error))?;
+        let Some(NodeKind::File { size, origin, .. }) =
+            self.tree.get(&resolved.path).map(|node| &node.kind)
+        else {
+            return Ok(None);
+        };
+        if *size > limit {
+            return Err(Error::usage(format!(
+                "expected {path} of at most {limit} bytes in the base, found {size}"
+            )));
+        }
+        if let Some(content) = self.layers[origin.layer].index.content(origin.entry) {
+            return Ok(Some(content.to_vec()));
+        }
+        let mut content = Vec::new();
+        self.extract(&[*origin].into(), |_, data| {
+            data.read_to_end(&mut content).map(drop)
+        })?;
+        Ok(Some(content))
+    }
+
+    /// What `pattern` names in this file system, without what `exclude` matches; the bytes of all
+    /// files are put into `spool`.
+    pub fn collect(
+        &self,
+        pattern: &SourcePattern,
+        exclude: &[Glob],
+        spool: &Spool,
+    ) -> Result<Vec<SourceMatch>> {
+        let mut found = Vec::new();
+        for (shown, path) in self.named(pattern, exclude)? {
+            found.push((shown, self.below(&path, exclude)));
+        }
+        let wanted = found.iter().flat_map(|(_, nodes)| nodes);
+        let contents = self.spool(wanted.map(|(_, node)| *node), spool)?;
+        let entry = |(path, node): (LayerPath, &Node)| {
+            Ok(SourceEntry {
+                kind: source_kind(&path, node, &contents)?,
+                path,
+            })
+        };
+        found
+            .into_iter()
+            .map(|(shown, nodes)| {
+                Ok(SourceMatch {
+                    name: shown.name().unwrap_or_default().to_vec(),
+                    shown: shown.to_string(),
+                    entries: nodes.into_iter().map(entry).collect::<Result<_>>()?,
+                })
+            })
+            .collect()
+    }
+
+    /// The paths that are named, as the user would say them and without links.
+    fn named(
+        &self,
+        pattern: &SourcePattern,
+        exclude: &[Glob],
+    ) -> Result<Vec<(LayerPath, LayerPath)>> {
+        let nothing = || {
+            Error::usage(format!(
+                "expected `{}` in the image, found nothing there",
+                pattern.as_str().escape_debug()
+            ))
+        };
+        let prefix = pattern.literal_prefix();
+        let resolved = resolve(&self.tree, prefix, true)
+            .map_err(|error| nothing().because(error))?
+            .path;
+        if pattern.glob().is_none() {
+            self.tree.get(&resolved).ok_or_else(nothing)?;
+            return Ok(vec![(prefix.clone(), resolved)]);
+        }
+        let mut named: Vec<(LayerPath, LayerPath)> = Vec::new();
+        for (path, _) in self.tree.walk(&resolved) {
+            // As the user says it: below the prefix, however that is linked.
+            let below = tail(&path, &resolved);
+            let said = prefix
+                .join_all(&below)
+                .map_err(|error| nothing().because(error))?;
+            let covered = named
+                .last()
+                .is_some_and(|(_, above)| path.starts_with(above));
+            if !covered && pattern.matches(&said) && !excluded(&below, exclude) {
+                named.push((said, path));
+            }
+        }
+        if named.is_empty() {
+            return Err(nothing());
+        }
+        named
+            .into_iter()
+            .map(|(said, path)| match resolve(&self.tree, &path, true) {
+                Ok(resolved) if self.tree.get(&resolved.path).is_some() => {
+                    Ok((said, resolved.path))
+                }
+                _ => Err(
+                    Error::usage(format!("{said} of the image is a link that leads nowhere"))
+                        .hint("leave it out with `exclude`"),
+                ),
+            })
+            .collect()
+    }
+
+    /// The object at `top` and all below it, by path relative to `top`.
+    fn below(&self, top: &LayerPath, exclude: &[Glob]) -> Vec<(LayerPath, &Node)> {
+        let mut entries = Vec::new();
+        if let Some(node) = self.tree.get(top) {
+            entries.push((LayerPath::ROOT, node));
+        }
+        let below = self.tree.walk(top).into_iter();
+        let below = below.map(|(path, node)| (tail(&path, top), node));
+        entries.extend(below.filter(|(path, _)| !excluded(path, exclude)));
+        entries
+    }
+
+    /// Puts the bytes of all files among `nodes` into `spool`, each once.
+    fn spool<'n>(
+        &self,
+        nodes: impl Iterator<Item = &'n Node>,
+        spool: &Spool,
+    ) -> Result<HashMap<Digest, Content>> {
+        let mut wanted: BTreeMap<Digest, Origin> = BTreeMap::new();
+        for node in nodes {
+            if let NodeKind::File { digest, origin, .. } = node.kind {
+                wanted.entry(digest).or_insert(origin);
+            }
+        }
+        let origins: BTreeSet<_> = wanted.into_values().collect();
+        let mut contents = HashMap::new();
+        self.extract(&origins, |expected, data| {
+            contents.insert(expected, spool.add(data, expected)?);
+            Ok(())
+        })?;
+        Ok(contents)
+    }
+
+    /// Gives the bytes of each origin, with their digest as the index has it, to `take`.
+    fn extract(
+        &self,
+        origins: &BTreeSet<Origin>,
+        mut take: impl FnMut(Digest, &mut dyn Read) -> io::Result<()>,
+    ) -> Result<()> {
+        for (number, layer) in self.layers.iter().enumerate() {
+            let positions: BTreeSet<_> = origins
+                .iter()
+                .filter(|origin| origin.layer == number)
+                .map(|origin| origin.entry)
+                .collect();
+            if !positions.is_empty() {
+                self.extract_layer(layer, &positions, &mut take)
+                    .map_err(|error| error.at(format!("layer {}", layer.descriptor.digest)))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn extract_layer(
+        &self,
+        layer: &Layer,
+        positions: &BTreeSet<usize>,
+        take: &mut impl FnMut(Digest, &mut dyn Read) -> io::Result<()>,
+    ) -> Result<()> {
+        let mut blob = open_blob(self.store.as_ref(), &layer.descriptor)?;
+        let failed = |error| Error::io("cannot take files out of the layer", error);
+        if layer.is_file {
+            return take(layer.descriptor.digest, &mut blob).map_err(failed);
+        }
+        let mut reader = TarReader::new(Decompressor::new(&mut blob)?);
+        let mut position = 0;
+        while reader.next_entry()?.is_some() {
+            if positions.contains(&position)
+                && let Some(digest) = layer.index.file_digest(position)
+            {
+                take(digest, &mut reader).map_err(failed)?;
+            }
+            position += 1;
+        }
+        reader.finish()?;
+        blob.finish()
+    }
+}
+
+fn source_kind(
+    path: &LayerPath,
+    node: &Node,
+    contents: &HashMap<Digest, Content>,
+) -> Result<SourceKind> {
+    Ok(match &node.kind {
+        NodeKind::Directory(_) => SourceKind::Directory,
+        NodeKind::Symlink(target) => SourceKind::Symlink(target.clone()),
+        NodeKind::File { digest, .. } => SourceKind::File {
+            content: contents
+                .get(digest)
+                .cloned()
+                .ok_or_else(|| Error::internal(format!("{path} was not found in its layer")))?,
+            executable: node.metadata.mode & 0o111 != 0,
+        },
+        NodeKind::Device(_) | NodeKind::Fifo => {
+            return Err(Error::usage(format!(
+                "expected files, directories and links in the image's source, found a device or pipe at {path}"
+            ))
+            .hint("leave it out with `exclude`"));
+        }
+    })
+}
+
+/// What of `path` lies below `top`.
+fn tail(path: &LayerPath, top: &LayerPath) -> LayerPath {
+    let skipped = top.components().count();
+    path.components()
+        .skip(skipped)
+        .try_fold(LayerPath::ROOT, |tail, name| tail.join(name))
+        .unwrap_or_default()
+}
+
+/// Whether `path` or a directory above it is excluded.
+fn excluded(path: &LayerPath, exclude: &[Glob]) -> bool {
+    let hit = |path: &LayerPath| exclude.iter().any(|glob| glob.matches(path));
+    !exclude.is_empty() && (hit(path) || path.ancestors().any(|above| hit(&above)))
+}
+
+/// The bytes of files out of layers, kept on disk until the new layer is written.
+#[derive(Debug)]
+pub struct Spool {
+    file: Arc<File>,
+    end: Cell<u64>,
+}
+
+impl Spool {
+    /// An empty spool.
+    pub fn new() -> Result<Self> {
+        Ok(Self {
+            file: Arc::new(temporary::file()?),
+            end: Cell::new(0),
+        })
+    }
+
+    fn add(&self, data: &mut dyn Read, expected: Digest) -> io::Result<Content> {
+        let start = self.end.get();
+        let mut hashing = Hashing::new(data);
+        (&*self.file).seek(SeekFrom::Start(start))?;
+        io::copy(&mut hashing, &mut &*self.file)?;
+        let (digest, size, _) = hashing.finish();
+        if digest != expected {
+            return Err(Error::integrity(format!(
+                "expected a file with digest {expected}, found {digest}"
+            ))
+            .hint("the cached index of the layer is wrong: `customize cache prune`")
+            .into_io());
+        }
+        self.end.set(start + size);
+        Ok(Content::new(Spooled {
+            slice: Slice::new(Arc::clone(&self.file), start, size),
+            digest,
+        }))
+    }
+}
+
+struct Spooled {
+    slice: Slice,
+    digest: Digest,
+}
+
+impl ContentSource for Spooled {
+    fn size(&self) -> u64 {
+        self.slice.size()
+    }
+
+    fn digest(&self) -> Option<Digest> {
+        Some(self.digest)
+    }
+
+    fn open(&self) -> io::Result<Box<dyn Read + '_>> {
+        Ok(Box::new(self.slice.reader()))
+    }
+}

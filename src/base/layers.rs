@@ -1,0 +1,78 @@
+//! The indexes of an image's layers: out of the cache, or made in parallel by reading each layer
+//! once as a stream.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use super::select::Found;
+use crate::core::descriptor::Descriptor;
+use crate::core::digest::Digest;
+use crate::core::image::LayerDescriptor;
+use crate::core::tree::{FORMAT_VERSION, LayerIndex};
+use crate::error::{Error, Result};
+use crate::store::cache::Cache;
+use crate::store::{Store, open_blob};
+
+/// The indexes of all layers of each image, lowest first. A layer that several images share is
+/// read once. Every diff_id is checked against the image's config.
+pub(super) fn index_all(
+    store: &dyn Store,
+    images: &[Found],
+    cache: &Cache,
+) -> Result<Vec<Vec<Arc<LayerIndex>>>> {
+    let mut distinct: HashMap<Digest, &LayerDescriptor> = HashMap::new();
+    for layer in images.iter().flat_map(|image| &image.manifest.layers) {
+        distinct.entry(layer.descriptor.digest).or_insert(layer);
+    }
+    let indexed: HashMap<Digest, Arc<LayerIndex>> = distinct
+        .into_par_iter()
+        .map(|(digest, layer)| Ok((digest, Arc::new(index(store, layer, cache)?))))
+        .collect::<Result<_>>()?;
+    images
+        .iter()
+        .map(|image| in_order(image, &indexed))
+        .collect()
+}
+
+/// The index of one layer of an image.
+fn index(store: &dyn Store, layer: &LayerDescriptor, cache: &Cache) -> Result<LayerIndex> {
+    // Refuses what is no layer. How it is compressed, its bytes tell, as for the runtimes.
+    layer.compression()?;
+    index_tar(store, &layer.descriptor, cache)
+}
+
+/// The index of a tar, plain or compressed.
+pub(super) fn index_tar(store: &dyn Store, tar: &Descriptor, cache: &Cache) -> Result<LayerIndex> {
+    let kind = format!("layer-index-{FORMAT_VERSION}");
+    let cached = cache.load(&kind, &tar.digest);
+    if let Some(index) = cached.and_then(|bytes| LayerIndex::from_bytes(&bytes)) {
+        return Ok(index);
+    }
+    let index = LayerIndex::read(open_blob(store, tar)?, tar.size)
+        .map_err(|error| error.at(format!("layer {}", tar.digest)))?;
+    cache.store(&kind, &tar.digest, &index.to_bytes()?);
+    Ok(index)
+}
+
+fn in_order(
+    image: &Found,
+    indexed: &HashMap<Digest, Arc<LayerIndex>>,
+) -> Result<Vec<Arc<LayerIndex>>> {
+    let layers = image.manifest.layers.iter().zip(&image.config.diff_ids);
+    layers
+        .map(|(layer, diff_id)| {
+            let digest = layer.descriptor.digest;
+            let index = &indexed[&digest];
+            if index.diff_id != *diff_id {
+                return Err(Error::integrity(format!(
+                    "layer {digest}: expected diff_id {diff_id}, as the config says, found {}",
+                    index.diff_id
+                ))
+                .hint("the image is damaged or forged: its config speaks of other layers"));
+            }
+            Ok(Arc::clone(index))
+        })
+        .collect()
+}

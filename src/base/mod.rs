@@ -1,0 +1,239 @@
+//! Opening an image that is named by digest: its documents, the platforms that were asked for, and
+//! the merged file system of each. Nothing is trusted before its digest, size and diff_id agree.
+
+mod artifact;
+mod files;
+mod layers;
+mod select;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::core::cancel::Cancel;
+use crate::core::descriptor::Descriptor;
+use crate::core::digest::Digest;
+use crate::core::image::{Config, Document, Index, IndexDescriptor, Manifest};
+use crate::core::json::{MAX_CONFIG, MAX_MANIFEST};
+use crate::core::platform::Platform;
+use crate::core::reference::{Location, PinnedRef};
+use crate::core::spec::PlatformChoice;
+use crate::core::tree::{LayerIndex, Tree};
+use crate::error::{Error, Result};
+use crate::store::archive::Archive;
+use crate::store::cache::Cache;
+use crate::store::layout::Layout;
+use crate::store::{Store, read_blob};
+
+pub use files::{Files, Layer, Spool};
+
+/// What opening an image needs beside its name.
+#[derive(Debug, Clone)]
+pub struct Opener {
+    /// Where relative paths of local images start: the directory of the spec.
+    pub directory: PathBuf,
+    /// Layouts that supply the bytes of named images.
+    pub base_layouts: Vec<PathBuf>,
+    /// The indexes of layers that were read before.
+    pub cache: Cache,
+    /// Raised to stop.
+    pub cancel: Cancel,
+}
+
+/// An image or index, opened, with the platforms that were asked for.
+#[derive(Debug)]
+pub struct Base {
+    /// The index, where the digest is an index's.
+    pub index: Option<Index>,
+    /// One for each platform, in the order of the index or of the spec.
+    pub images: Vec<BaseImage>,
+    /// What was left out, in words.
+    pub notes: Vec<String>,
+}
+
+/// One platform's image.
+pub struct BaseImage {
+    /// Its platform.
+    pub platform: Platform,
+    /// Its entry in the index, where it came out of one.
+    pub entry: Option<IndexDescriptor>,
+    /// The digest of its manifest; `None` for `scratch`.
+    pub digest: Option<Digest>,
+    /// Its manifest.
+    pub manifest: Manifest,
+    /// Its config.
+    pub config: Config,
+    /// Its merged file system and layers.
+    pub files: Files,
+}
+
+impl std::fmt::Debug for BaseImage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BaseImage")
+            .field("platform", &self.platform)
+            .field("digest", &self.digest)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Opener {
+    /// Opens the platforms `choice` of an image.
+    pub fn image(&self, name: &PinnedRef, choice: &PlatformChoice) -> Result<Base> {
+        let store = self.store(name)?;
+        self.image_in(&store, name, choice)
+            .map_err(|error| error.at(name.location.to_string()))
+    }
+
+    fn image_in(
+        &self,
+        store: &Arc<dyn Store>,
+        name: &PinnedRef,
+        choice: &PlatformChoice,
+    ) -> Result<Base> {
+        let (index, found, notes) = match document(store.as_ref(), &name.digest, None)? {
+            Document::Index(index) => {
+                let (found, notes) = select::from_index(store.as_ref(), &index, choice)?;
+                (Some(index), found, notes)
+            }
+            Document::Manifest(manifest) => {
+                let found = select::Found::read(store.as_ref(), name.digest, manifest, None)?;
+                (None, vec![select::single(found, choice)?], Vec::new())
+            }
+        };
+        let layers = layers::index_all(store.as_ref(), &found, &self.cache)?;
+        self.cancel.check()?;
+        let image = |(found, layers): (select::Found, Vec<Arc<LayerIndex>>)| {
+            Ok(BaseImage {
+                platform: found.config.platform.clone(),
+                entry: found.entry,
+                digest: Some(found.digest),
+                files: Files::of_image(store, &found.manifest, layers)?,
+                manifest: found.manifest,
+                config: found.config,
+            })
+        };
+        Ok(Base {
+            index,
+            images: found
+                .into_iter()
+                .zip(layers)
+                .map(image)
+                .collect::<Result<_>>()?,
+            notes,
+        })
+    }
+
+    /// The files of an image for `platform`, or of an artifact, to copy from.
+    pub fn files(&self, name: &PinnedRef, platform: &Platform) -> Result<Files> {
+        let store = self.store(name)?;
+        let artifact = match document(store.as_ref(), &name.digest, None) {
+            Ok(Document::Manifest(manifest)) if !manifest.is_image() => manifest,
+            _ => {
+                let base = self.image_in(&store, name, &PlatformChoice::One(platform.clone()));
+                let mut images = base
+                    .map_err(|error| error.at(name.location.to_string()))?
+                    .images;
+                return images
+                    .pop()
+                    .map(|image| image.files)
+                    .ok_or_else(|| Error::internal("no image where one was chosen"));
+            }
+        };
+        artifact::files(&store, &artifact, &self.cache)
+            .map_err(|error| error.at(name.location.to_string()))
+    }
+
+    /// Where the bytes of an image are.
+    fn store(&self, name: &PinnedRef) -> Result<Arc<dyn Store>> {
+        let path = |text: &str| self.directory.join(text);
+        let store: Arc<dyn Store> = match &name.location {
+            Location::Layout(text) => Arc::new(Layout::open(&path(text), self.cancel.clone())?),
+            Location::Archive(text) => Arc::new(Archive::open(&path(text), self.cancel.clone())?),
+            Location::Registry(_) => self.supplied(name)?,
+        };
+        Ok(store)
+    }
+
+    /// The first of the given layouts that has the image's digest.
+    fn supplied(&self, name: &PinnedRef) -> Result<Arc<dyn Store>> {
+        for directory in &self.base_layouts {
+            let layout = Layout::open(directory, self.cancel.clone())?;
+            if layout.open(&name.digest)?.is_some() {
+                return Ok(Arc::new(layout));
+            }
+        }
+        let searched = match self.base_layouts.as_slice() {
+            [] => "no --base-layout was given".to_owned(),
+            layouts => {
+                let shown: Vec<_> = layouts.iter().map(|path: &PathBuf| shown(path)).collect();
+                format!("it is not in {}", shown.join(", "))
+            }
+        };
+        Err(Error::usage(format!("the bytes of {name} are needed: {searched}")).hint(format!(
+            "copy it into a layout, `skopeo copy --all docker://{}@{} oci:DIR`, and give `--base-layout DIR`",
+            // A reference with tag and digest both is refused by skopeo.
+            without_tag(&name.location),
+            name.digest
+        )))
+    }
+}
+
+impl Base {
+    /// The empty image for each platform: what `scratch` stands for.
+    pub fn scratch(platforms: &[Platform]) -> Result<Self> {
+        let store: Arc<dyn Store> = Arc::new(Nothing);
+        let image = |platform: &Platform| {
+            Ok(BaseImage {
+                platform: platform.clone(),
+                entry: None,
+                digest: None,
+                manifest: Manifest::empty()?,
+                config: Config::empty(platform)?,
+                files: Files {
+                    tree: Tree::default(),
+                    layers: Vec::new(),
+                    store: Arc::clone(&store),
+                },
+            })
+        };
+        Ok(Self {
+            index: None,
+            images: platforms.iter().map(image).collect::<Result<_>>()?,
+            notes: Vec::new(),
+        })
+    }
+}
+
+/// The store of `scratch`.
+struct Nothing;
+
+impl Store for Nothing {
+    fn name(&self) -> String {
+        "scratch".to_owned()
+    }
+
+    fn open(&self, _: &Digest) -> Result<Option<(u64, crate::store::Bytes<'_>)>> {
+        Ok(None)
+    }
+}
+
+fn document(store: &dyn Store, digest: &Digest, size: Option<u64>) -> Result<Document> {
+    let bytes = read_blob(store, digest, size, MAX_MANIFEST)?;
+    Document::parse(&bytes).map_err(|error| error.at(digest.to_string()))
+}
+
+fn config(store: &dyn Store, manifest: &Manifest) -> Result<Config> {
+    let Descriptor { digest, size, .. } = &manifest.config;
+    let bytes = read_blob(store, digest, Some(*size), MAX_CONFIG)?;
+    Config::parse(&bytes, manifest.layers.len()).map_err(|error| error.at(digest.to_string()))
+}
+
+fn without_tag(location: &Location) -> String {
+    match location {
+        Location::Registry(name) => format!("{}/{}", name.registry, name.repository),
+        other => other.to_string(),
+    }
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}

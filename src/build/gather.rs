@@ -1,0 +1,130 @@
+//! What `copy_files` names: text of the spec, files of the context, files of other images. What
+//! does not depend on the platform is looked for once, so that equal plans stay equal.
+
+use std::collections::HashMap;
+
+use super::Request;
+use crate::base::{Files, Spool};
+use crate::context::Pattern;
+use crate::core::entry::{Content, SourceEntry, SourceKind, SourceMatch};
+use crate::core::path::LayerPath;
+use crate::core::platform::Platform;
+use crate::core::reference::PinnedRef;
+use crate::core::spec::{CopyFile, CopySource, Glob, SourcePattern};
+use crate::error::Result;
+
+/// What one entry of `copy_files` names.
+#[derive(Debug, Clone)]
+pub(super) struct Gathered {
+    pub(super) matches: Vec<SourceMatch>,
+    /// Whether each match goes to the destination by its name, as what a glob matched does.
+    pub(super) by_name: bool,
+    /// What stands before a path that is shown: nothing for the context, an image's name and a
+    /// colon for an image; `None` where the spec holds the bytes.
+    pub(super) from: Option<String>,
+}
+
+/// Finds what the entries of `copy_files` name.
+pub(super) struct Sources<'a> {
+    request: &'a Request,
+    spool: Spool,
+    /// Entries that are the same for every platform, by their number.
+    common: HashMap<usize, Gathered>,
+    /// Other images, opened.
+    images: HashMap<(String, Platform), Files>,
+}
+
+impl<'a> Sources<'a> {
+    pub(super) fn new(request: &'a Request) -> Result<Self> {
+        Ok(Self {
+            request,
+            spool: Spool::new()?,
+            common: HashMap::new(),
+            images: HashMap::new(),
+        })
+    }
+
+    /// What entry `number` names on `platform`.
+    pub(super) fn gather(
+        &mut self,
+        number: usize,
+        copy: &CopyFile,
+        platform: &Platform,
+    ) -> Result<Gathered> {
+        if let Some(gathered) = self.common.get(&number) {
+            return Ok(gathered.clone());
+        }
+        let gathered = match &copy.what {
+            CopySource::Inline(text) => inline(text),
+            CopySource::Context(pattern) => self.from_context(pattern, &copy.exclude)?,
+            CopySource::Image(name, pattern) => {
+                return self.from_image(name, pattern, &copy.exclude, platform);
+            }
+        };
+        self.common.insert(number, gathered.clone());
+        Ok(gathered)
+    }
+
+    fn from_context(&self, pattern: &SourcePattern, exclude: &[Glob]) -> Result<Gathered> {
+        let is = |path: &[u8], hit: &dyn Fn(&LayerPath) -> bool| {
+            LayerPath::parse(path).is_ok_and(|path| hit(&path))
+        };
+        let prefix = String::from_utf8_lossy(pattern.literal_prefix().as_bytes()).into_owned();
+        let matches = |path: &[u8]| is(path, &|path| pattern.matches(path));
+        let excluded =
+            |path: &[u8]| is(path, &|path| exclude.iter().any(|glob| glob.matches(path)));
+        let source = match pattern.glob() {
+            None => Pattern::Literal(pattern.as_str()),
+            Some(_) => Pattern::Glob {
+                text: pattern.as_str(),
+                prefix: &prefix,
+                matches: &matches,
+            },
+        };
+        let found = self.request.context.collect(&source, &excluded)?;
+        Ok(Gathered {
+            matches: found,
+            by_name: pattern.glob().is_some(),
+            from: Some(String::new()),
+        })
+    }
+
+    fn from_image(
+        &mut self,
+        name: &PinnedRef,
+        pattern: &SourcePattern,
+        exclude: &[Glob],
+        platform: &Platform,
+    ) -> Result<Gathered> {
+        let key = (name.to_string(), platform.clone());
+        if !self.images.contains_key(&key) {
+            let files = self.request.opener.files(name, platform)?;
+            self.images.insert(key.clone(), files);
+        }
+        let matches = self.images[&key].collect(pattern, exclude, &self.spool);
+        Ok(Gathered {
+            matches: matches.map_err(|error| error.at(name.to_string()))?,
+            by_name: pattern.glob().is_some(),
+            from: Some(format!("{name}:")),
+        })
+    }
+}
+
+fn inline(text: &str) -> Gathered {
+    let file = SourceEntry {
+        path: LayerPath::ROOT,
+        kind: SourceKind::File {
+            content: Content::bytes(text),
+            executable: false,
+        },
+    };
+    Gathered {
+        matches: vec![SourceMatch {
+            name: Vec::new(),
+            shown: "content".to_owned(),
+            entries: vec![file],
+        }],
+        by_name: false,
+        from: None,
+    }
+}

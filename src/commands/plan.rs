@@ -1,0 +1,21 @@
+//! `customize plan`: everything that `build` does, but for writing the result.
+
+use super::listing::Listing;
+use super::{Environment, inputs};
+use crate::build;
+use crate::cli::PlanArgs;
+use crate::error::Result;
+use crate::report::Report;
+
+pub(super) fn run(args: &PlanArgs, environment: &Environment, report: &Report) -> Result<()> {
+    let request = inputs::request(&args.inputs, environment)?;
+    let outcome = build::build(&request)?;
+    for output in &args.outputs {
+        output.check(&outcome.built)?;
+    }
+    let listing = Listing::new(&request, &outcome, &[]);
+    for note in &outcome.notes {
+        report.note(note);
+    }
+    report.data(&listing.text(report.verbose()), &listing)
+}
