@@ -31,7 +31,7 @@ pub struct LayerOptions {
     /// 1 to 9 for gzip, 1 to 19 for zstd, none for plain tar. Without one: 6 for gzip, 3 for zstd.
     pub level: Option<i32>,
     /// Compression threads beside the calling one. Fewer run where more would take too much
-    /// memory: at most 8, and less at high levels of zstd. Plain tar needs none.
+    /// memory: at most 6 for gzip, and 8 to 2 for zstd, by level. Plain tar needs none.
     pub threads: NonZeroUsize,
 }
 
@@ -51,7 +51,7 @@ pub struct LayerSummary {
 /// Writes the layer of `entries` to `out` and flushes it.
 ///
 /// The entries must be sorted by the bytes of their paths, each once, and every parent but the
-/// root must be among them. At most some 40 MiB are held in memory, however big the contents are.
+/// root must be among them. At most some 50 MiB are held in memory, however big the contents are.
 pub fn write_layer(
     entries: &[LayerEntry],
     options: &LayerOptions,
