@@ -9,7 +9,7 @@ use crate::cli::Talk;
 use crate::error::{Error, Result};
 
 /// Where a command says what it did.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Report {
     talk: Talk,
     color: bool,

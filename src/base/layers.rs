@@ -16,7 +16,7 @@ use crate::store::cache::Cache;
 use crate::store::{Store, open_blob};
 
 /// The indexes of all layers of each image, lowest first. A layer that several images share is
-/// read once. Every diff_id is checked against the image's config.
+/// read once. Every `diff_id` is checked against the image's config.
 pub(super) fn index_all(
     store: &dyn Store,
     images: &[Found],

@@ -1,5 +1,5 @@
 //! Opening an image that is named by digest: its documents, the platforms that were asked for, and
-//! the merged file system of each. Nothing is trusted before its digest, size and diff_id agree.
+//! the merged file system of each. Nothing is trusted before its digest, size and `diff_id` agree.
 
 mod artifact;
 mod files;

@@ -104,18 +104,16 @@ fn candidates(store: &dyn Store, index: &Index) -> Result<(Vec<Candidate>, Vec<S
             attestations += 1;
             continue;
         }
-        let (platform, shown) = match &entry.platform {
-            Some(platform) => (platform.parse().ok(), platform.to_string()),
-            None => match unlabelled(store, entry)? {
-                Some(platform) => (Some(platform.clone()), platform.to_string()),
-                None => {
-                    notes.push(format!(
-                        "left out {}: it is no container image",
-                        entry.descriptor.digest
-                    ));
-                    continue;
-                }
-            },
+        let (platform, shown) = if let Some(platform) = &entry.platform {
+            (platform.parse().ok(), platform.to_string())
+        } else if let Some(platform) = unlabelled(store, entry)? {
+            (Some(platform.clone()), platform.to_string())
+        } else {
+            notes.push(format!(
+                "left out {}: it is no container image",
+                entry.descriptor.digest
+            ));
+            continue;
         };
         if platform.is_some() && candidates.iter().any(|other| other.platform == platform) {
             return Err(Error::usage(format!(

@@ -56,16 +56,16 @@ impl<'a> Sources<'a> {
         }
         let gathered = match &copy.what {
             CopySource::Inline(text) => inline(text),
-            CopySource::Context(pattern) => self.from_context(pattern, &copy.exclude)?,
+            CopySource::Context(pattern) => self.context(pattern, &copy.exclude)?,
             CopySource::Image(name, pattern) => {
-                return self.from_image(name, pattern, &copy.exclude, platform);
+                return self.image(name, pattern, &copy.exclude, platform);
             }
         };
         self.common.insert(number, gathered.clone());
         Ok(gathered)
     }
 
-    fn from_context(&self, pattern: &SourcePattern, exclude: &[Glob]) -> Result<Gathered> {
+    fn context(&self, pattern: &SourcePattern, exclude: &[Glob]) -> Result<Gathered> {
         let is = |path: &[u8], hit: &dyn Fn(&LayerPath) -> bool| {
             LayerPath::parse(path).is_ok_and(|path| hit(&path))
         };
@@ -89,7 +89,7 @@ impl<'a> Sources<'a> {
         })
     }
 
-    fn from_image(
+    fn image(
         &mut self,
         name: &PinnedRef,
         pattern: &SourcePattern,

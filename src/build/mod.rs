@@ -4,7 +4,7 @@
 mod gather;
 mod plan;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io::{self, Seek, Write};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -151,7 +151,7 @@ impl<'a> Layers<'a> {
             return Ok(None);
         }
         if let Some((_, layer, bytes)) = self.written.iter().find(|(other, ..)| other == plan) {
-            return Ok(Some((layer.clone(), bytes.clone())));
+            return Ok(Some((*layer, bytes.clone())));
         }
         let mut file = temporary::file()?;
         let out = CancelWriter {
@@ -162,8 +162,7 @@ impl<'a> Layers<'a> {
         file.rewind()
             .map_err(|error| Error::io("cannot read back the new layer", error))?;
         let bytes = Slice::new(Arc::new(file), 0, layer.size);
-        self.written
-            .push((plan.clone(), layer.clone(), bytes.clone()));
+        self.written.push((plan.clone(), layer, bytes.clone()));
         Ok(Some((layer, bytes)))
     }
 }
@@ -199,7 +198,7 @@ fn assemble(
         config: &image.config,
         runtime: &planned.runtime,
         plan: &planned.plan,
-        layer: layer.map(|(summary, _)| summary.clone()),
+        layer: layer.map(|(summary, _)| *summary),
     }
     .assemble()
 }
@@ -255,7 +254,7 @@ fn finish(
 
 /// Checks a finished image against what is known of its layers from reading and writing them.
 fn check_image(image: &Image, base: &Base) -> Result<()> {
-    let mut facts = HashMap::new();
+    let mut facts = BTreeMap::new();
     for layer in base.images.iter().flat_map(|image| &image.files.layers) {
         let fact = LayerFacts {
             size: layer.descriptor.size,

@@ -22,7 +22,7 @@ pub(super) fn request(args: &InputArgs, environment: &Environment) -> Result<Req
     let context = args.context.as_ref().unwrap_or(&directory);
     Ok(Request {
         time: time(&spec, environment)?,
-        context: Context::open(context)?,
+        context: Context::open(context, environment.cancel.clone())?,
         opener: Opener {
             directory,
             base_layouts: args.base_layouts.clone(),

@@ -119,10 +119,9 @@ impl Listing {
 
     /// One line for each output.
     pub(super) fn references(&self) -> String {
-        self.outputs
-            .iter()
-            .map(|output| format!("{output}\n"))
-            .collect()
+        let mut lines = self.outputs.join("\n");
+        lines.push('\n');
+        lines
     }
 
     /// What was done, in a line for each platform, and every file where the user wants that.

@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use cap_std::fs::{Dir, Metadata};
 
+use crate::core::cancel::Cancel;
 use crate::core::entry::{SourceEntry, SourceKind, SourceMatch};
 use crate::core::path::{LayerPath, escape};
 use crate::error::Result;
@@ -58,6 +59,7 @@ struct Inner {
     root: Dir,
     shown: String,
     limits: Limits,
+    cancel: Cancel,
 }
 
 #[derive(Clone, Copy)]
@@ -68,7 +70,8 @@ struct Limits {
 
 impl Context {
     /// Opens the directory `dir`. It is looked up once, here: later it may be renamed.
-    pub fn open(dir: &Path) -> Result<Self> {
+    /// Looking for files stops when `cancel` is raised.
+    pub fn open(dir: &Path, cancel: Cancel) -> Result<Self> {
         let shown = escape(dir.as_os_str().as_bytes());
         let root = Dir::open_ambient_dir(dir, cap_std::ambient_authority())
             .map_err(|error| errors::context(&shown, error))?;
@@ -80,6 +83,7 @@ impl Context {
             root,
             shown,
             limits,
+            cancel,
         })))
     }
 

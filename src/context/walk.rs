@@ -225,6 +225,7 @@ fn list(
     let unreadable = |error| errors::unreadable(inner, path, error);
     let mut names = Vec::new();
     for entry in handle.entries().map_err(unreadable)? {
+        inner.cancel.check()?;
         let name = entry.map_err(unreadable)?.file_name().into_vec();
         if excluded(&name) {
             continue;

@@ -186,7 +186,7 @@ impl Accounts {
             },
             Err(_) => self
                 .user(user)
-                .ok_or_else(|| self.unknown("user", user, &self.passwd))?,
+                .ok_or_else(|| unknown("user", user, &self.passwd))?,
         };
         match group.filter(|group| !group.is_empty()) {
             None => Ok(ids),
@@ -201,32 +201,32 @@ impl Accounts {
     pub fn gid(&self, group: &str) -> Result<u32> {
         let by_name = || {
             self.group(group)
-                .ok_or_else(|| self.unknown("group", group, &self.group))
+                .ok_or_else(|| unknown("group", group, &self.group))
         };
         group.parse().or_else(|_| by_name())
     }
+}
 
-    fn unknown(&self, what: &str, name: &str, file: &AccountFile) -> Error {
-        let known: Vec<_> = file
-            .lines()
-            .filter(|(_, fields)| fields.len() > 2)
-            .map(|(_, fields)| super::path::escape(fields[0]))
-            .take(50)
-            .collect();
-        Error::usage(format!(
-            "expected a {what} of the image's {}, found `{}`",
-            file.path,
-            name.escape_debug()
-        ))
-        .hint(if known.is_empty() {
-            format!("the image names no {what}: use numbers, or add it with `accounts`")
-        } else {
-            format!(
-                "known: {}; use numbers, or add it with `accounts`",
-                known.join(", ")
-            )
-        })
-    }
+fn unknown(what: &str, name: &str, file: &AccountFile) -> Error {
+    let known: Vec<_> = file
+        .lines()
+        .filter(|(_, fields)| fields.len() > 2)
+        .map(|(_, fields)| super::path::escape(fields[0]))
+        .take(50)
+        .collect();
+    Error::usage(format!(
+        "expected a {what} of the image's {}, found `{}`",
+        file.path,
+        name.escape_debug()
+    ))
+    .hint(if known.is_empty() {
+        format!("the image names no {what}: use numbers, or add it with `accounts`")
+    } else {
+        format!(
+            "known: {}; use numbers, or add it with `accounts`",
+            known.join(", ")
+        )
+    })
 }
 
 #[cfg(test)]

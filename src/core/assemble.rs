@@ -11,7 +11,7 @@ use super::media::{Compression, Family};
 use super::overlay::{Action, Plan};
 use super::platform::Platform;
 use super::reference::Location;
-use super::spec::{Base, Metadata, Spec, Timestamp};
+use super::spec::{Base, Line, Metadata, Prose, Spec, Timestamp};
 use crate::error::Result;
 
 /// Who asked for the change (`metadata.author`).
@@ -112,8 +112,8 @@ impl Parts<'_> {
             "created_by",
             &format!("customize build: {}", summary(self.plan)),
         )?;
-        let description = description.as_ref().map(|text| text.as_str());
-        let ticket = ticket.as_ref().map(|text| text.as_str());
+        let description = description.as_ref().map(Prose::as_str);
+        let ticket = ticket.as_ref().map(Line::as_str);
         let comment: Vec<&str> = ticket.into_iter().chain(description).collect();
         if !comment.is_empty() {
             entry.set("comment", &comment.join(": "))?;
@@ -164,9 +164,9 @@ fn annotations(spec: &Spec, base_digest: Option<Digest>) -> Annotations {
         author,
         ticket,
     } = &spec.metadata;
-    put(DESCRIPTION, description.as_ref().map(|text| text.as_str()));
-    put(AUTHORS, author.as_ref().map(|text| text.as_str()));
-    put(TICKET, ticket.as_ref().map(|text| text.as_str()));
+    put(DESCRIPTION, description.as_ref().map(Prose::as_str));
+    put(AUTHORS, author.as_ref().map(Line::as_str));
+    put(TICKET, ticket.as_ref().map(Line::as_str));
     put(VARIANT, Some(spec.variant.as_str()));
     if let Base::Image(pinned) = &spec.base_image {
         // A path of the machine that built is no name, and would make its place part of the bytes.

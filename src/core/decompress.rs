@@ -166,9 +166,10 @@ impl<R: Read> Read for Limited<R> {
             Some(left) => self.left = left,
             None => {
                 return Err(Error::integrity(format!(
-                    "expected at most {} bytes, found more",
+                    "expected a stream that unpacks to at most {} bytes, found more",
                     self.limit
                 ))
+                .hint("this is a decompression bomb, or a layer that no runtime should be given")
                 .into_io());
             }
         }

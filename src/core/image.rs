@@ -2,7 +2,7 @@
 //! so that what is not ours keeps its bytes, order and unknown fields.
 //!
 //! Refused with a reason: Docker schema 1, documents that are manifest and index at once, other
-//! systems than Linux, and a config whose diff_ids do not match the layers.
+//! systems than Linux, and a config whose `diff_ids` do not match the layers.
 
 use indexmap::IndexMap;
 use serde::Deserialize;
@@ -45,7 +45,7 @@ pub struct IndexDescriptor {
     pub descriptor: Descriptor,
     /// Its platform as it is written there; `None` where there is none.
     pub platform: Option<RawPlatform>,
-    /// Whether it is an attestation (of BuildKit's shape) and no image.
+    /// Whether it is an attestation (of the shape that `docker buildx` writes) and no image.
     pub is_attestation: bool,
 }
 

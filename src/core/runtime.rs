@@ -96,12 +96,11 @@ impl Merger<'_> {
                 .map_err(|error| error.at(format!("config.env.{}", name.escape_debug())))?;
             let line = format!("{name}={value}");
             let place = lines.iter().position(|line| split(line).0 == name);
-            let old = match place {
-                Some(place) => Some(std::mem::replace(&mut lines[place], line)),
-                None => {
-                    lines.push(line);
-                    None
-                }
+            let old = if let Some(place) = place {
+                Some(std::mem::replace(&mut lines[place], line))
+            } else {
+                lines.push(line);
+                None
             };
             let old = old.map(|line| split(&line).1.to_owned());
             self.note(format!("env {name}"), old, Some(value));
@@ -225,12 +224,12 @@ fn expand(value: &str, env: &[String]) -> Result<String> {
 /// The name of the variable that `text`, which begins with a dollar, begins with, and the rest.
 fn variable(text: &str) -> Result<(&str, &str)> {
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let found = match text[1..].strip_prefix('{') {
-        Some(braced) => braced.split_once('}'),
-        None => {
-            let name = &text[1..];
-            Some(name.split_at(name.find(|c| !is_name(c)).unwrap_or(name.len())))
-        }
+    let bare = &text[1..];
+    let found = if let Some(braced) = bare.strip_prefix('{') {
+        braced.split_once('}')
+    } else {
+        let end = bare.find(|c| !is_name(c)).unwrap_or(bare.len());
+        Some(bare.split_at(end))
     };
     match found {
         Some((name, rest)) if !name.is_empty() && name.chars().all(is_name) => Ok((name, rest)),

@@ -1,7 +1,7 @@
-//! Checks a finished image as a suspicious runtime would: digests, sizes, diff_ids, history, media
+//! Checks a finished image as a suspicious runtime would: digests, sizes, `diff_ids`, history, media
 //! types of one family, and that the index says of each image what its config says.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::descriptor::Descriptor;
 use super::digest::Digest;
@@ -45,7 +45,7 @@ impl Pointed<'_> {
 pub fn image(
     manifest: Pointed<'_>,
     config: Pointed<'_>,
-    layers: &HashMap<Digest, LayerFacts>,
+    layers: &BTreeMap<Digest, LayerFacts>,
 ) -> Result<Platform> {
     manifest.check()?;
     config.check()?;

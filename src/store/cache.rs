@@ -65,7 +65,7 @@ pub fn default_dir(xdg_cache_home: Option<&OsStr>, home: Option<&OsStr>) -> Opti
 
 impl Cache {
     /// The cache in `dir`, which is created when something is stored. Not used, with a
-    /// [`Cache::reason`], where another user owns `dir` or may write to it.
+    /// [`Cache::trouble`], where another user owns `dir` or may write to it.
     pub fn at(dir: PathBuf) -> Self {
         match unsafe_to_use(&dir) {
             None => Self {

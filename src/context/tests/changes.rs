@@ -185,7 +185,7 @@ fn an_empty_file() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_file_that_hides_its_size() {
-    let context = Context::open(Path::new("/proc/self")).expect("a context");
+    let context = Context::open(Path::new("/proc/self"), Cancel::default()).expect("a context");
     let found = context
         .collect(&Pattern::Literal("status"), &|_| false)
         .expect("found");
@@ -232,10 +232,7 @@ fn the_context_stays_the_directory_that_was_opened() {
 /// Reads all that the context gives for one source, and says whether the secret was in it. That
 /// the race makes most attempts fail is right.
 fn reads_secret(found: Result<Vec<SourceMatch>>, successes: &mut u32) -> bool {
-    let entries = found
-        .into_iter()
-        .flat_map(|found| found)
-        .flat_map(|found| found.entries);
+    let entries = found.into_iter().flatten().flat_map(|found| found.entries);
     let mut secret = false;
     for entry in entries {
         if let SourceKind::File { content, .. } = &entry.kind

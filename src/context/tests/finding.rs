@@ -160,11 +160,11 @@ fn a_context_that_cannot_be_opened() {
     fixture.file("file", "");
     let hint = "hint: `--context` takes the directory that holds the files of the spec";
     assert_eq!(
-        fixture.refusal(Context::open(&fixture.path("none"))),
+        fixture.refusal(Context::open(&fixture.path("none"), Cancel::default())),
         format!("Usage: the context CTX/none does not exist\n{hint}")
     );
     assert_eq!(
-        fixture.refusal(Context::open(&fixture.path("file"))),
+        fixture.refusal(Context::open(&fixture.path("file"), Cancel::default())),
         format!("Usage: the context CTX/file is not a directory\n{hint}")
     );
 }
@@ -190,7 +190,7 @@ fn what_is_no_file_is_refused_and_never_waited_for() {
     let glob = fixture.glob("s", "s/*", &|_| false);
     assert_eq!(fixture.refusal(glob), said("s/sock", "a socket"));
 
-    let devices = Context::open(Path::new("/dev")).expect("a context");
+    let devices = Context::open(Path::new("/dev"), Cancel::default()).expect("a context");
     let error = devices
         .collect(&Pattern::Literal("null"), &|_| false)
         .expect_err("an error");
@@ -300,4 +300,17 @@ fn ten_thousand_files_are_no_matter() {
     assert_eq!(found.entries.len(), 10_001);
     assert_eq!(found.entries[10_000].path.as_bytes(), b"09999");
     assert!(took < Duration::from_secs(5), "it took {took:?}");
+}
+
+#[test]
+fn looking_stops_when_cancelled() {
+    let fixture = Fixture::new();
+    fixture.file("a", "");
+    let cancel = Cancel::default();
+    let context = Context::open(&fixture.path(""), cancel.clone()).expect("a context");
+    cancel.cancel();
+    let error = context
+        .collect(&Pattern::Literal("."), &|_| false)
+        .expect_err("cancelled");
+    assert_eq!(error.kind(), crate::error::Kind::Interrupted);
 }

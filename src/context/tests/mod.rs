@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::{Context, Pattern};
+use crate::core::cancel::Cancel;
 use crate::core::entry::SourceMatch;
 use crate::core::entry::{Content, SourceKind};
 use crate::core::path::escape;
@@ -30,7 +31,8 @@ impl Fixture {
         fs::create_dir(dir.path().join("context")).expect("a directory");
         fs::create_dir(dir.path().join("outside")).expect("a directory");
         fs::write(dir.path().join("outside/file"), "secret").expect("a file");
-        let context = Context::open(&dir.path().join("context")).expect("a context");
+        let context =
+            Context::open(&dir.path().join("context"), Cancel::default()).expect("a context");
         Self { dir, context }
     }
 

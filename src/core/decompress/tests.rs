@@ -156,7 +156,7 @@ fn a_bomb_stops_at_the_limit() {
         assert_eq!(error.kind(), Kind::Integrity);
         assert_eq!(
             error.to_string(),
-            "layer: expected at most 100000 bytes, found more"
+            "layer: expected a stream that unpacks to at most 100000 bytes, found more"
         );
         assert!(out.len() <= 100_000, "{}", out.len());
     }

@@ -1,4 +1,4 @@
-//! Path resolution as a chroot does it (path_resolution(7)), over anything that can look up one
+//! Path resolution as a chroot does it (`path_resolution(7)`), over anything that can look up one
 //! physical path.
 
 use std::collections::VecDeque;
