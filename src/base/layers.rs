@@ -2,6 +2,7 @@
 //! once as a stream.
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -21,15 +22,20 @@ pub(super) fn index_all(
     store: &dyn Store,
     images: &[Found],
     cache: &Cache,
+    threads: NonZeroUsize,
 ) -> Result<Vec<Vec<Arc<LayerIndex>>>> {
     let mut distinct: HashMap<Digest, &LayerDescriptor> = HashMap::new();
     for layer in images.iter().flat_map(|image| &image.manifest.layers) {
         distinct.entry(layer.descriptor.digest).or_insert(layer);
     }
-    let indexed: HashMap<Digest, Arc<LayerIndex>> = distinct
-        .into_par_iter()
-        .map(|(digest, layer)| Ok((digest, Arc::new(index(store, layer, cache)?))))
-        .collect::<Result<_>>()?;
+    let threads = threads.get().min(distinct.len());
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.max(1));
+    let pool = pool
+        .build()
+        .map_err(|error| Error::internal("cannot start threads").because(error))?;
+    let one = |(digest, layer)| Ok((digest, Arc::new(index(store, layer, cache)?)));
+    let indexed: HashMap<Digest, Arc<LayerIndex>> =
+        pool.install(|| distinct.into_par_iter().map(one).collect::<Result<_>>())?;
     images
         .iter()
         .map(|image| in_order(image, &indexed))

@@ -6,6 +6,7 @@ mod files;
 mod layers;
 mod select;
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -35,6 +36,8 @@ pub struct Opener {
     pub base_layouts: Vec<PathBuf>,
     /// The indexes of layers that were read before.
     pub cache: Cache,
+    /// Threads that read layers.
+    pub threads: NonZeroUsize,
     /// Raised to stop.
     pub cancel: Cancel,
 }
@@ -99,7 +102,7 @@ impl Opener {
                 (None, vec![select::single(found, choice)?], Vec::new())
             }
         };
-        let layers = layers::index_all(store.as_ref(), &found, &self.cache)?;
+        let layers = layers::index_all(store.as_ref(), &found, &self.cache, self.threads)?;
         self.cancel.check()?;
         let image = |(found, layers): (select::Found, Vec<Arc<LayerIndex>>)| {
             Ok(BaseImage {

@@ -6,7 +6,6 @@ mod plan;
 
 use std::collections::BTreeMap;
 use std::io::{self, Seek, Write};
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use crate::base::{Base, BaseImage, Opener};
@@ -36,8 +35,6 @@ pub struct Request {
     pub opener: Opener,
     /// The time of all that is new.
     pub time: Timestamp,
-    /// Threads that compress; the bytes do not depend on it.
-    pub threads: NonZeroUsize,
 }
 
 /// A result and what there is to say about it.
@@ -138,7 +135,7 @@ impl<'a> Layers<'a> {
             options: LayerOptions {
                 compression: request.spec.compression,
                 level: request.spec.compression_level,
-                threads: request.threads,
+                threads: request.opener.threads,
             },
             cancel: &request.opener.cancel,
             written: Vec::new(),

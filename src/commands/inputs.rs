@@ -27,9 +27,9 @@ pub(super) fn request(args: &InputArgs, environment: &Environment) -> Result<Req
             directory,
             base_layouts: args.base_layouts.clone(),
             cache: cache(args.no_cache, environment),
+            threads: threads(args.threads),
             cancel: environment.cancel.clone(),
         },
-        threads: threads(args.threads),
         spec,
     })
 }

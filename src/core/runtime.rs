@@ -82,17 +82,16 @@ impl Merger<'_> {
         Ok(())
     }
 
-    /// `ENV`: an existing name keeps its place, a new one goes to the end. Values see the
-    /// variables so far.
+    /// `ENV`, one instruction a name: an existing name keeps its place, a new one goes to the end.
+    /// Values see the variables so far.
     fn env(&mut self, wanted: &Config) -> Result<()> {
         if wanted.env.is_empty() {
             return Ok(());
         }
         let mut lines: Vec<String> = self.runtime.read("Env")?.unwrap_or_default();
-        // All values of one mapping see what was there before it, as in one `ENV` instruction.
         let before = lines.clone();
         for (name, value) in wanted.env.iter() {
-            let value = expand(value, &before)
+            let value = expand(value, &lines)
                 .map_err(|error| error.at(format!("config.env.{}", name.escape_debug())))?;
             let line = format!("{name}={value}");
             let place = lines.iter().position(|line| split(line).0 == name);
@@ -282,18 +281,18 @@ mod tests {
 
     #[test]
     fn fields_merge_as_instructions_do() {
-        let config = r#"{user: 65532, env: {B: "$A\\$${A}x", PATH: "/opt/bin:$PATH"}, labels: {a: "3", c: "4"}, expose: [9000, 53/udp], workdir: app, entrypoint: [/bin/app, -v], stop_signal: SIGQUIT}"#;
+        let config = r#"{user: 65532, env: {B: "$A\\$${A}x", PATH: "/opt/$B:$PATH"}, labels: {a: "3", c: "4"}, expose: [9000, 53/udp], workdir: app, entrypoint: [/bin/app, -v], stop_signal: SIGQUIT}"#;
         let (json, changes) = merged(config).expect("merges");
         assert_eq!(
             json,
-            r#"{"Hostname":"x","User":"65532","Env":["PATH=/opt/bin:/usr/bin","A=1","B=1$1x"],"ExposedPorts":{"80":{},"9000/tcp":{},"53/udp":{}},"OnBuild":null,"Labels":{"b":"1","a":"3","c":"4"},"WorkingDir":"/srv/app","Entrypoint":["/bin/app","-v"],"StopSignal":"SIGQUIT"}"#
+            r#"{"Hostname":"x","User":"65532","Env":["PATH=/opt/1$1x:/usr/bin","A=1","B=1$1x"],"ExposedPorts":{"80":{},"9000/tcp":{},"53/udp":{}},"OnBuild":null,"Labels":{"b":"1","a":"3","c":"4"},"WorkingDir":"/srv/app","Entrypoint":["/bin/app","-v"],"StopSignal":"SIGQUIT"}"#
         );
         assert_eq!(
             changes,
             [
                 r#"user: Some("0") -> Some("65532")"#,
                 r#"env B: None -> Some("1$1x")"#,
-                r#"env PATH: Some("/usr/bin") -> Some("/opt/bin:/usr/bin")"#,
+                r#"env PATH: Some("/usr/bin") -> Some("/opt/1$1x:/usr/bin")"#,
                 r#"label a: Some("2") -> Some("3")"#,
                 r#"label c: None -> Some("4")"#,
                 r#"workdir: Some("/srv") -> Some("/srv/app")"#,
