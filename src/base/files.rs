@@ -95,8 +95,9 @@ impl Files {
         spool: &Spool,
     ) -> Result<Vec<SourceMatch>> {
         let mut found = Vec::new();
-        for (shown, path) in self.named(pattern, exclude)? {
-            found.push((shown, self.below(&path, exclude)));
+        for named in self.named(pattern, exclude)? {
+            let nodes = self.below(&named, exclude);
+            found.push((named.said, nodes));
         }
         let wanted = found.iter().flat_map(|(_, nodes)| nodes);
         let contents = self.spool(wanted.map(|(_, node)| *node), spool)?;
@@ -118,12 +119,8 @@ impl Files {
             .collect()
     }
 
-    /// The paths that are named, as the user would say them and without links.
-    fn named(
-        &self,
-        pattern: &SourcePattern,
-        exclude: &[Glob],
-    ) -> Result<Vec<(LayerPath, LayerPath)>> {
+    /// What is named, in the order of the tree.
+    fn named(&self, pattern: &SourcePattern, exclude: &[Glob]) -> Result<Vec<Named>> {
         let nothing = || {
             Error::usage(format!(
                 "expected `{}` in the image, found nothing there",
@@ -136,9 +133,13 @@ impl Files {
             .path;
         if pattern.glob().is_none() {
             self.tree.get(&resolved).ok_or_else(nothing)?;
-            return Ok(vec![(prefix.clone(), resolved)]);
+            return Ok(vec![Named {
+                said: prefix.clone(),
+                below_prefix: LayerPath::ROOT,
+                path: resolved,
+            }]);
         }
-        let mut named: Vec<(LayerPath, LayerPath)> = Vec::new();
+        let mut named: Vec<Named> = Vec::new();
         for (path, _) in self.tree.walk(&resolved) {
             // As the user says it: below the prefix, however that is linked.
             let below = tail(&path, &resolved);
@@ -147,9 +148,13 @@ impl Files {
                 .map_err(|error| nothing().because(error))?;
             let covered = named
                 .last()
-                .is_some_and(|(_, above)| path.starts_with(above));
+                .is_some_and(|above| path.starts_with(&above.path));
             if !covered && pattern.matches(&said) && !excluded(&below, exclude) {
-                named.push((said, path));
+                named.push(Named {
+                    said,
+                    below_prefix: below,
+                    path,
+                });
             }
         }
         if named.is_empty() {
@@ -157,27 +162,34 @@ impl Files {
         }
         named
             .into_iter()
-            .map(|(said, path)| match resolve(&self.tree, &path, true) {
-                Ok(resolved) if self.tree.get(&resolved.path).is_some() => {
-                    Ok((said, resolved.path))
-                }
-                _ => Err(
-                    Error::usage(format!("{said} of the image is a link that leads nowhere"))
-                        .hint("leave it out with `exclude`"),
-                ),
+            .map(|found| match resolve(&self.tree, &found.path, true) {
+                Ok(resolved) if self.tree.get(&resolved.path).is_some() => Ok(Named {
+                    path: resolved.path,
+                    ..found
+                }),
+                _ => Err(Error::usage(format!(
+                    "{} of the image is a link that leads nowhere",
+                    found.said
+                ))
+                .hint("leave it out with `exclude`")),
             })
             .collect()
     }
 
-    /// The object at `top` and all below it, by path relative to `top`.
-    fn below(&self, top: &LayerPath, exclude: &[Glob]) -> Vec<(LayerPath, &Node)> {
+    /// What is named and all below it, by path relative to it.
+    fn below(&self, named: &Named, exclude: &[Glob]) -> Vec<(LayerPath, &Node)> {
+        let top = &named.path;
+        let excluded = |path: &LayerPath| {
+            let below = named.below_prefix.join_all(path);
+            below.is_ok_and(|below| excluded(&below, exclude))
+        };
         let mut entries = Vec::new();
         if let Some(node) = self.tree.get(top) {
             entries.push((LayerPath::ROOT, node));
         }
         let below = self.tree.walk(top).into_iter();
         let below = below.map(|(path, node)| (tail(&path, top), node));
-        entries.extend(below.filter(|(path, _)| !excluded(path, exclude)));
+        entries.extend(below.filter(|(path, _)| !excluded(path)));
         entries
     }
 
@@ -246,6 +258,16 @@ impl Files {
         reader.finish()?;
         blob.finish()
     }
+}
+
+/// A file or directory that a source names.
+struct Named {
+    /// Its path as the user would say it.
+    said: LayerPath,
+    /// Its path below a glob's prefix, from which `exclude` counts; the root for a literal source.
+    below_prefix: LayerPath,
+    /// Its path in the tree, without links.
+    path: LayerPath,
 }
 
 fn source_kind(
