@@ -113,7 +113,11 @@ impl Files {
                 Ok(SourceMatch {
                     name: shown.name().unwrap_or_default().to_vec(),
                     shown: shown.to_string(),
-                    entries: nodes.into_iter().map(entry).collect::<Result<_>>()?,
+                    entries: nodes
+                        .into_iter()
+                        .map(entry)
+                        .collect::<Result<_>>()
+                        .map_err(|error| error.at(shown.to_string()))?,
                 })
             })
             .collect()

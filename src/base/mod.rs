@@ -5,6 +5,8 @@ mod artifact;
 mod files;
 mod layers;
 mod select;
+#[cfg(test)]
+mod tests;
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
