@@ -1,5 +1,6 @@
 //! The tests that see the crate from outside, in one binary.
 
+mod architecture;
 mod golden;
 mod schema;
 mod spec_errors;
