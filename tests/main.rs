@@ -1,7 +1,9 @@
 //! The tests that see the crate from outside, in one binary.
 
 mod architecture;
+mod examples;
 mod golden;
 mod schema;
 mod spec_errors;
 mod spec_reference;
+mod support;
