@@ -1,6 +1,7 @@
 //! The tests that see the crate from outside, in one binary.
 
 mod architecture;
+mod cli;
 mod examples;
 mod golden;
 mod schema;
