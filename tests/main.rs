@@ -4,6 +4,7 @@ mod architecture;
 mod cli;
 mod examples;
 mod golden;
+mod readmes;
 mod schema;
 mod spec_errors;
 mod spec_reference;
