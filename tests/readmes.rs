@@ -8,9 +8,9 @@ use std::env;
 use std::fs;
 use std::path::Path;
 
-use crate::examples::names;
+use crate::examples::{copied, names};
 use crate::golden;
-use crate::support::run::{BINARY, CopyStyle, Sandbox, copy, repository, run};
+use crate::support::run::{BINARY, CopyStyle, Sandbox, repository, run};
 
 /// The programs that commands may use, beside `customize` and the shell.
 const TOOLS: [&str; 4] = ["jq", "sha256sum", "skopeo", "tar"];
@@ -75,12 +75,7 @@ fn links_lead_somewhere() {
 
 /// What a fresh clone has, after cargo has made `target`.
 fn clone() -> Sandbox {
-    let sandbox = Sandbox::new();
-    copy(
-        &repository("examples"),
-        &sandbox.work().join("examples"),
-        CopyStyle::default(),
-    );
+    let sandbox = copied(CopyStyle::default());
     fs::create_dir(sandbox.work().join("target")).expect("a directory");
     sandbox
 }
