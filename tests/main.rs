@@ -1,6 +1,11 @@
 //! The tests that see the crate from outside, in one binary.
 
+mod architecture;
+mod cli;
+mod examples;
 mod golden;
+mod readmes;
 mod schema;
 mod spec_errors;
 mod spec_reference;
+mod support;
