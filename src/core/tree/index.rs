@@ -211,6 +211,11 @@ impl Indexer {
         let kind = match entry.kind {
             TarKind::Directory => IndexKind::Directory,
             TarKind::File => self.file(position, &path, entry.size, reader)?,
+            TarKind::Symlink { target } if target.is_empty() => {
+                return Err(Error::integrity(format!(
+                    "the symbolic link {path} has no target"
+                )));
+            }
             TarKind::Symlink { target } => IndexKind::Symlink { target },
             TarKind::HardLink { target } => IndexKind::HardLink {
                 target: LayerPath::parse(&target)

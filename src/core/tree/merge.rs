@@ -70,9 +70,19 @@ impl Merger {
         let Some((parent, name)) = path.split() else {
             return;
         };
-        if let Some(directory) = self.existing_directory(&parent)
-            && self.children(directory).remove(name).is_some()
-        {
+        if let Some(directory) = self.existing_directory(&parent) {
+            self.unlink(directory, name);
+        }
+    }
+
+    fn unlink(&mut self, directory: NodeId, name: &[u8]) {
+        let Some(id) = self.children(directory).remove(name) else {
+            return;
+        };
+        if matches!(
+            self.tree.node(id).kind,
+            NodeKind::Directory(_) | NodeKind::Symlink(_)
+        ) {
             self.known.clear();
         }
     }
@@ -103,6 +113,8 @@ impl Merger {
             self.node_mut(id).metadata = entry.metadata.clone();
             return Ok(());
         }
+        // As on disk, the old name goes first: a hard link cannot lead to or through it.
+        self.unlink(parent, name);
         let id = match &entry.kind {
             IndexKind::HardLink { target } => self.link_target(&entry.path, target)?,
             kind => self.push(Node {
@@ -110,15 +122,6 @@ impl Merger {
                 kind: node_kind(kind, origin),
             })?,
         };
-        let leads_on = |id| {
-            matches!(
-                self.tree.node(id).kind,
-                NodeKind::Directory(_) | NodeKind::Symlink(_)
-            )
-        };
-        if existing.is_some_and(leads_on) {
-            self.known.clear();
-        }
         self.children(parent).insert(name.into(), id);
         Ok(())
     }
@@ -141,7 +144,7 @@ impl Merger {
         };
         let resolved = resolve(&self.tree, target, false).map_err(|e| missing().because(e))?;
         let id = self.tree.id(&resolved.path).ok_or_else(missing)?;
-        if self.tree.node(id).is_directory() || link == target {
+        if self.tree.node(id).is_directory() {
             return Err(missing());
         }
         Ok(id)

@@ -42,6 +42,8 @@ pub struct Resolved {
     pub path: LayerPath,
     /// The links that were followed, in order.
     pub links: Vec<Link>,
+    /// Whether only a directory can be there: the target of the last link ends in a slash or dot.
+    pub directory: bool,
 }
 
 /// Why a path leads nowhere.
@@ -51,6 +53,9 @@ pub enum ResolveError {
     Loop(LayerPath),
     /// Something on the way is neither a directory nor a link to one.
     NotADirectory(LayerPath),
+    /// A link leads by `..` out of a directory that does not exist: what a runtime makes of that
+    /// is its own affair.
+    Missing(LayerPath, LayerPath),
     /// A link leads to a path that cannot be.
     BadTarget(LayerPath, PathError),
 }
@@ -60,6 +65,10 @@ impl fmt::Display for ResolveError {
         match self {
             Self::Loop(path) => write!(f, "the symbolic link {path} leads in a circle"),
             Self::NotADirectory(path) => write!(f, "{path} is not a directory"),
+            Self::Missing(path, missing) => write!(
+                f,
+                "the symbolic link {path} leads through {missing}, which does not exist"
+            ),
             Self::BadTarget(path, error) => write!(
                 f,
                 "the symbolic link {path} leads to no valid path: {error}"
@@ -81,6 +90,7 @@ pub fn resolve(
         at: LayerPath::ROOT,
         links: Vec::new(),
         left: path.components().map(<[u8]>::to_vec).collect(),
+        directory: false,
     };
     while let Some(name) = walk.left.pop_front() {
         walk.step(fs, &name, follow_last)?;
@@ -88,6 +98,7 @@ pub fn resolve(
     Ok(Resolved {
         path: walk.at,
         links: walk.links,
+        directory: walk.directory,
     })
 }
 
@@ -95,6 +106,7 @@ struct Walk {
     at: LayerPath,
     links: Vec<Link>,
     left: VecDeque<Vec<u8>>,
+    directory: bool,
 }
 
 impl Walk {
@@ -104,20 +116,21 @@ impl Walk {
         name: &[u8],
         follow_last: bool,
     ) -> Result<(), ResolveError> {
+        self.directory = matches!(name, b"" | b"." | b"..");
         if matches!(name, b"" | b".") {
             return Ok(());
         }
         if name == b".." {
+            if !self.at.is_root() && fs.look(&self.at).is_none() {
+                return Err(ResolveError::Missing(self.last_link(), self.at.clone()));
+            }
             self.at = self.at.parent().unwrap_or_default();
             return Ok(());
         }
-        let next = self.at.join(name).map_err(|error| {
-            let link = self
-                .links
-                .last()
-                .map_or_else(|| self.at.clone(), |link| link.path.clone());
-            ResolveError::BadTarget(link, error)
-        })?;
+        let next = self
+            .at
+            .join(name)
+            .map_err(|error| ResolveError::BadTarget(self.last_link(), error))?;
         match fs.look(&next) {
             Some(Seen::Symlink(target)) if follow_last || !self.left.is_empty() => {
                 self.follow(next, target.to_vec())?;
@@ -128,6 +141,13 @@ impl Walk {
             _ => self.at = next,
         }
         Ok(())
+    }
+
+    /// The link whose target is being walked; a path itself holds nothing that needs one.
+    fn last_link(&self) -> LayerPath {
+        self.links
+            .last()
+            .map_or_else(|| self.at.clone(), |link| link.path.clone())
     }
 
     fn follow(&mut self, link: LayerPath, target: Vec<u8>) -> Result<(), ResolveError> {
@@ -178,6 +198,8 @@ mod tests {
             ("etc/dangling", "nowhere/at/all"),
             ("loop", "etc/../loop"),
             ("etc/slash", "/"),
+            ("etc/new-dir", "new/"),
+            ("etc/through", "missing/../file"),
         ];
         Fake(
             entries
@@ -224,6 +246,27 @@ mod tests {
             resolved("etc/file/x", true),
             Err(ResolveError::NotADirectory(p("etc/file")))
         );
+    }
+
+    #[test]
+    fn no_link_leads_out_of_a_directory_that_is_not_there() {
+        let error = resolved("etc/through", true).expect_err("missing");
+        assert_eq!(
+            error,
+            ResolveError::Missing(p("etc/through"), p("etc/missing"))
+        );
+    }
+
+    #[test]
+    fn a_slash_at_the_end_of_a_link_asks_for_a_directory() {
+        for (path, directory) in [
+            ("etc/new-dir", true),
+            ("etc/dangling", false),
+            ("etc", false),
+        ] {
+            let resolved = resolve(&fake(), &p(path), true).expect("resolves");
+            assert_eq!(resolved.directory, directory, "{path}");
+        }
     }
 
     #[test]

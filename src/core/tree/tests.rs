@@ -190,7 +190,7 @@ fn hard_links_share_what_they_link() {
 
 #[test]
 fn what_no_runtime_could_unpack_is_refused() {
-    let cases: [(&[(&str, What)], &str); 6] = [
+    let cases: [(&[(&str, What)], &str); 11] = [
         (
             &[("a", Hard("missing"))],
             "the hard link /a leads to /missing: expected a file there, in this layer before the link or in a lower layer",
@@ -199,6 +199,23 @@ fn what_no_runtime_could_unpack_is_refused() {
             &[("d/", Dir(0o755)), ("a", Hard("d"))],
             "the hard link /a leads to /d: expected a file there, in this layer before the link or in a lower layer",
         ),
+        (
+            &[("d/f", File(b"")), ("d", Hard("d/f"))],
+            "the hard link /d leads to /d/f: expected a file there, in this layer before the link or in a lower layer",
+        ),
+        (
+            &[("d/f", File(b"")), ("l", Link("d")), ("d/f", Hard("l/f"))],
+            "the hard link /d/f leads to /l/f: expected a file there, in this layer before the link or in a lower layer",
+        ),
+        (
+            &[("a", File(b"")), ("a", Hard("a"))],
+            "the hard link /a leads to /a: expected a file there, in this layer before the link or in a lower layer",
+        ),
+        (
+            &[("l", Link("missing/../d")), ("l/x", File(b""))],
+            "expected a directory at /l: the symbolic link /l leads through /missing, which does not exist",
+        ),
+        (&[("l", Link(""))], "the symbolic link /l has no target"),
         (
             &[("f", File(b"")), ("f/x", File(b""))],
             "expected a directory at /f: /f is not a directory",
