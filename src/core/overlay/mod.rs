@@ -2,12 +2,15 @@
 //!
 //! Every destination is resolved through the base as a chroot would, and through what is planned
 //! so far. Parents that the base has are repeated with its exact metadata; new ones are made.
-//! Refused: a file over a directory and the reverse, two entries for one path, names that a layer
-//! reads as whiteouts, paths that lead in a circle or are too long.
+//! Refused: a file over a directory and the reverse, two entries for one path, another target for a
+//! link that something was placed through, names that a layer reads as whiteouts, paths that lead
+//! in a circle or are too long.
 
 mod place;
+#[cfg(test)]
+mod tests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::entry::{Content, LayerEntry, LayerEntryKind, Metadata};
 use super::path::LayerPath;
@@ -104,8 +107,10 @@ pub struct Planner<'a> {
     planned: BTreeMap<LayerPath, Planned>,
     defaults: Defaults,
     /// Where directories led that were asked for before; nothing planned later changes it, since
-    /// no directory is ever replaced.
+    /// no directory and no link that was followed is ever replaced.
     directories: HashMap<LayerPath, (LayerPath, Vec<Link>)>,
+    /// Links that something was placed through: they must lead there in the result too.
+    followed: HashSet<LayerPath>,
 }
 
 /// What new entries get where nothing else is said.
@@ -125,6 +130,7 @@ impl<'a> Planner<'a> {
             planned: BTreeMap::new(),
             defaults,
             directories: HashMap::new(),
+            followed: HashSet::new(),
         }
     }
 

@@ -4,7 +4,7 @@ use super::{Action, Cause, DIRECTORY_MODE, Edit, Ids, Planned, Planner, describe
 use crate::core::entry::{LayerEntryKind, Metadata, SourceEntry, SourceKind};
 use crate::core::path::{LayerPath, escape};
 use crate::core::spec::{Destination, Mode};
-use crate::core::tree::{Link, Lookup, Resolved, Seen, resolve};
+use crate::core::tree::{Link, Lookup, MAX_LINKS, ResolveError, Resolved, Seen, resolve};
 use crate::error::{Error, Result};
 
 /// One source to be placed.
@@ -129,11 +129,12 @@ impl Planner<'_> {
 
     /// Plans a directory; one that is there already stays as it is.
     fn directory(&mut self, path: &LayerPath, metadata: Metadata, cause: Cause) -> Result<()> {
-        let Resolved { path, links } = self.locate(path, true)?;
+        let Resolved { path, links, .. } = self.locate(path, true)?;
         match self.look(&path) {
             Some(Seen::Directory) => Ok(()),
             Some(seen) => Err(collision(&path, "a directory", seen)),
             None => {
+                check_names(&path)?;
                 self.parents(&path)?;
                 self.insert(
                     path,
@@ -156,9 +157,12 @@ impl Planner<'_> {
         kind: LayerEntryKind,
         cause: Cause,
     ) -> Result<()> {
-        let Resolved { path, links } = at;
+        if at.directory && self.look(&at.path).is_none() {
+            return Err(asks_for_directory(&at));
+        }
+        let Resolved { path, links, .. } = at;
         let what = match kind {
-            LayerEntryKind::Symlink(_) => "a symbolic link",
+            LayerEntryKind::Symlink(_) => LINK,
             _ => "a file",
         };
         if let Some(planned) = self.planned.get(&path) {
@@ -174,6 +178,12 @@ impl Planner<'_> {
         }
         let action = match self.base.look(&path) {
             Some(Seen::Directory) => return Err(collision(&path, what, Seen::Directory)),
+            Some(Seen::Symlink(target)) if self.followed.contains(&path) => {
+                if kind != LayerEntryKind::Symlink(target.to_vec()) {
+                    return Err(followed(&path));
+                }
+                Action::Replace
+            }
             Some(_) => Action::Replace,
             None => Action::Add,
         };
@@ -241,6 +251,7 @@ impl Planner<'_> {
             return Ok(Resolved {
                 path: LayerPath::ROOT,
                 links: Vec::new(),
+                directory: false,
             });
         };
         if !self.directories.contains_key(&parent) {
@@ -248,6 +259,7 @@ impl Planner<'_> {
             if let Some(seen @ Seen::Other) = self.look(&resolved.path) {
                 return Err(collision(&resolved.path, "a directory", seen));
             }
+            self.follow(&resolved.links);
             self.directories
                 .insert(parent.clone(), (resolved.path, resolved.links));
         }
@@ -256,15 +268,25 @@ impl Planner<'_> {
             .join(name)
             .map_err(|error| Error::usage(format!("{path} cannot be written")).because(error))?;
         let mut links = links.clone();
-        if follow_last && matches!(self.look(&at), Some(Seen::Symlink(_))) {
-            let last = resolve(self, &at, true).map_err(impossible)?;
-            links.extend(last.links);
+        if !follow_last || !matches!(self.look(&at), Some(Seen::Symlink(_))) {
             return Ok(Resolved {
-                path: last.path,
+                path: at,
                 links,
+                directory: false,
             });
         }
-        Ok(Resolved { path: at, links })
+        let last = resolve(&*self, &at, true).map_err(impossible)?;
+        self.follow(&last.links);
+        links.extend(last.links);
+        if links.len() > MAX_LINKS {
+            return Err(impossible(ResolveError::Loop(links.swap_remove(0).path)));
+        }
+        Ok(Resolved { links, ..last })
+    }
+
+    fn follow(&mut self, links: &[Link]) {
+        self.followed
+            .extend(links.iter().map(|link| link.path.clone()));
     }
 }
 
@@ -296,6 +318,9 @@ fn top(placement: &Placement<'_>) -> Result<LayerPath> {
     Ok(destination.path.clone())
 }
 
+/// What a symbolic link is called in a message.
+const LINK: &str = "a symbolic link";
+
 /// Names that layers give another meaning to cannot be written.
 fn check_names(path: &LayerPath) -> Result<()> {
     if path.components().any(|name| name.starts_with(b".wh.")) {
@@ -312,11 +337,39 @@ fn collision(path: &LayerPath, wanted: &str, found: Seen<'_>) -> Error {
         describe(found)
     ));
     match found {
+        Seen::Directory if wanted == LINK => error.hint("leave the link out with `exclude`"),
+        Seen::Directory if path.is_root() => error.hint("choose a path below the root"),
         Seen::Directory => error.hint(format!(
             "to put the file into the directory, end the destination with a slash: `{path}/`"
         )),
         _ => error.hint("choose a destination whose parents are directories"),
     }
+}
+
+/// A link of the base whose target ends in a slash, and nothing or a file of the plan there.
+fn asks_for_directory(at: &Resolved) -> Error {
+    let target = at.links.last().map(|link| escape(&link.target));
+    Error::usage(format!(
+        "expected to write a file at {}, found that the link{} asks for a directory there: its target is `{}`",
+        at.path,
+        leading(&at.links),
+        target.unwrap_or_default()
+    ))
+    .hint("choose the path that the link leads to")
+}
+
+/// A link that is replaced would lead elsewhere than it led before.
+fn followed(path: &LayerPath) -> Error {
+    Error::usage(format!(
+        "expected the link {path} to stay, since other entries are placed through it, found another link for it"
+    ))
+    .hint("name the directory that the link leads to in the destinations of those entries")
+}
+
+fn leading(links: &[Link]) -> String {
+    links
+        .last()
+        .map_or_else(String::new, |link| format!(" {}", link.path))
 }
 
 fn leading_here(links: &[Link]) -> String {
