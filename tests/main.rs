@@ -5,6 +5,7 @@ mod cli;
 mod examples;
 mod golden;
 mod readmes;
+mod property;
 mod schema;
 mod spec_errors;
 mod spec_reference;
