@@ -472,3 +472,6 @@ fn annotate(raw: &mut Object, more: &Annotations) -> Result<()> {
     }
     raw.set("annotations", &annotations)
 }
+
+#[cfg(test)]
+mod tests;

@@ -118,7 +118,7 @@ pub fn index(index: Pointed<'_>, images: &[(Platform, Descriptor)]) -> Result<()
             )));
         }
         if Family::of(&manifest.media_type) != Some(parsed.family) {
-            return Err(mixed("index", &manifest.media_type));
+            return Err(mixed("an index", &manifest.media_type));
         }
     }
     Ok(())
@@ -128,19 +128,19 @@ pub fn index(index: Pointed<'_>, images: &[(Platform, Descriptor)]) -> Result<()
 pub fn families(manifest: &Manifest, media_type: &str) -> Result<()> {
     let family = manifest.family;
     if Family::of(media_type) != Some(family) {
-        return Err(mixed("manifest", media_type));
+        return Err(mixed("a manifest", media_type));
     }
     let config = match family {
         Family::Oci => OCI_CONFIG,
         Family::Docker => DOCKER_CONFIG,
     };
     if manifest.config.media_type != config {
-        return Err(mixed("manifest", &manifest.config.media_type));
+        return Err(mixed("a manifest", &manifest.config.media_type));
     }
     for layer in &manifest.layers {
         let media_type = &layer.descriptor.media_type;
         if Family::of_layer(media_type)?.0 != family {
-            return Err(mixed("manifest", media_type));
+            return Err(mixed("a manifest", media_type));
         }
     }
     Ok(())
@@ -148,8 +148,11 @@ pub fn families(manifest: &Manifest, media_type: &str) -> Result<()> {
 
 fn mixed(what: &str, media_type: &str) -> Error {
     Error::usage(format!(
-        "expected OCI media types only, or Docker's only, found `{}` in an {what} of the other family",
+        "expected OCI media types only, or Docker's only, found `{}` in {what} of the other family",
         media_type.escape_debug()
     ))
     .hint("some runtimes refuse such a mix: convert the base, `skopeo copy --format oci`")
 }
+
+#[cfg(test)]
+mod tests;
