@@ -21,8 +21,10 @@ const UNPACK: &str = "io.deis.oras.content.unpack";
 
 /// The files of an artifact.
 pub(super) fn files(store: &Arc<dyn Store>, manifest: &Manifest, cache: &Cache) -> Result<Files> {
+    let room = layers::Room::default();
     let layers = manifest.layers.iter().enumerate().map(|(number, layer)| {
         file_or_tar(store.as_ref(), layer, cache)
+            .and_then(|layer| room.take(&layer.index).map(|()| layer))
             .map_err(|error| error.at(format!("layers[{number}]")))
     });
     let layers: Vec<Layer> = layers.collect::<Result<_>>()?;

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
@@ -11,13 +12,14 @@ use super::select::Found;
 use crate::core::descriptor::Descriptor;
 use crate::core::digest::Digest;
 use crate::core::image::LayerDescriptor;
-use crate::core::tree::{FORMAT_VERSION, LayerIndex};
+use crate::core::tree::{FORMAT_VERSION, LayerIndex, MAX_ENTRIES, MAX_NAME_BYTES};
 use crate::error::{Error, Result};
 use crate::store::cache::Cache;
 use crate::store::{Store, open_blob};
 
 /// The indexes of all layers of each image, lowest first. A layer that several images share is
-/// read once. Every `diff_id` is checked against the image's config.
+/// read once. Every `diff_id` is checked against the image's config, and no more is held than one
+/// image may have.
 pub(super) fn index_all(
     store: &dyn Store,
     images: &[Found],
@@ -33,13 +35,42 @@ pub(super) fn index_all(
     let pool = pool
         .build()
         .map_err(|error| Error::internal("cannot start threads").because(error))?;
-    let one = |(digest, layer)| Ok((digest, Arc::new(index(store, layer, cache)?)));
+    let room = Room::default();
+    let one = |(digest, layer)| {
+        let index = index(store, layer, cache)?;
+        room.take(&index)?;
+        Ok((digest, Arc::new(index)))
+    };
     let indexed: HashMap<Digest, Arc<LayerIndex>> =
         pool.install(|| distinct.into_par_iter().map(one).collect::<Result<_>>())?;
     images
         .iter()
         .map(|image| in_order(image, &indexed))
         .collect()
+}
+
+/// What indexes take together. Each layer is bounded by itself, their number is not: it is counted
+/// while they are made, and not only when they are merged.
+#[derive(Default)]
+pub(super) struct Room {
+    entries: AtomicUsize,
+    name_bytes: AtomicUsize,
+}
+
+impl Room {
+    /// Counts one more index in; an error where that is too much.
+    pub(super) fn take(&self, index: &LayerIndex) -> Result<()> {
+        let more = |sum: &AtomicUsize, n| sum.fetch_add(n, Ordering::Relaxed).saturating_add(n);
+        let entries = more(&self.entries, index.entries.len());
+        let name_bytes = more(&self.name_bytes, index.name_bytes());
+        if entries <= MAX_ENTRIES && name_bytes <= MAX_NAME_BYTES {
+            return Ok(());
+        }
+        Err(Error::integrity(format!(
+            "expected at most {MAX_ENTRIES} entries and {MAX_NAME_BYTES} bytes of names in the layers of all platforms, found more"
+        ))
+        .hint("take a smaller image, or build one platform at a time with `platforms`"))
+    }
 }
 
 /// The index of one layer of an image.
