@@ -51,6 +51,7 @@ pub struct IndexDescriptor {
 
 /// A platform as an index or a config writes it.
 #[derive(Debug, Clone, Deserialize)]
+#[serde(expecting = "an object")]
 pub struct RawPlatform {
     /// The operating system by Go's name.
     #[serde(default)]
@@ -243,6 +244,7 @@ impl IndexDescriptor {
 impl Manifest {
     fn new(raw: Object, family: Family) -> Result<Self> {
         let config = descriptor(&raw.require("config")?).map_err(|error| error.at("config"))?;
+        let _: Option<Annotations> = raw.read("annotations")?;
         let layers: Vec<Object> = raw.read("layers")?.unwrap_or_default();
         let layers = layers.iter().enumerate().map(|(number, layer)| {
             let read = || {
@@ -325,12 +327,14 @@ pub struct Config {
 }
 
 #[derive(Debug, Clone, Deserialize)]
+#[serde(expecting = "an object")]
 struct HistoryKind {
     #[serde(default)]
     empty_layer: bool,
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct RootFs {
     #[serde(rename = "type")]
     kind: String,
@@ -356,6 +360,8 @@ impl Config {
                 diff_ids.len()
             )));
         }
+        let runtime: Object = raw.read("config")?.unwrap_or_default();
+        check_runtime(&runtime).map_err(|error| error.at("config"))?;
         Ok(Self {
             platform: platform.parse()?,
             diff_ids,
@@ -437,6 +443,21 @@ pub struct ConfigChange<'a> {
     pub diff_id: Option<Digest>,
     /// Its history entry.
     pub history: Option<Object>,
+}
+
+/// Checks the types of what the OCI image spec ("Image Configuration", `config`) defines, whether
+/// it is going to be changed or not: no runtime could start a result with other types.
+fn check_runtime(runtime: &Object) -> Result<()> {
+    for key in ["User", "WorkingDir", "StopSignal"] {
+        runtime.read::<String>(key)?;
+    }
+    for key in ["Env", "Entrypoint", "Cmd"] {
+        runtime.read::<Vec<String>>(key)?;
+    }
+    for key in ["ExposedPorts", "Volumes"] {
+        runtime.read::<Object>(key)?;
+    }
+    runtime.read::<Annotations>("Labels").map(drop)
 }
 
 fn descriptor(raw: &Object) -> Result<Descriptor> {
