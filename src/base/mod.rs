@@ -85,7 +85,7 @@ impl Opener {
     pub fn image(&self, name: &PinnedRef, choice: &PlatformChoice) -> Result<Base> {
         let store = self.store(name)?;
         self.image_in(&store, name, choice)
-            .map_err(|error| error.at(name.location.to_string()))
+            .map_err(|error| located(error, store.as_ref(), name))
     }
 
     fn image_in(
@@ -135,7 +135,7 @@ impl Opener {
             _ => {
                 let base = self.image_in(&store, name, &PlatformChoice::One(platform.clone()));
                 let mut images = base
-                    .map_err(|error| error.at(name.location.to_string()))?
+                    .map_err(|error| located(error, store.as_ref(), name))?
                     .images;
                 return images
                     .pop()
@@ -144,12 +144,16 @@ impl Opener {
             }
         };
         artifact::files(&store, &artifact, &self.cache)
-            .map_err(|error| error.at(name.location.to_string()))
+            .map_err(|error| located(error, store.as_ref(), name))
     }
 
     /// Where the bytes of an image are.
     fn store(&self, name: &PinnedRef) -> Result<Arc<dyn Store>> {
-        let path = |text: &str| self.directory.join(text);
+        let path = |text: &str| match self.directory.as_path() {
+            // As the user wrote it, in messages too.
+            here if here == Path::new(".") => PathBuf::from(text),
+            directory => directory.join(text),
+        };
         let store: Arc<dyn Store> = match &name.location {
             Location::Layout(text) => Arc::new(Layout::open(&path(text), self.cancel.clone())?),
             Location::Archive(text) => Arc::new(Archive::open(&path(text), self.cancel.clone())?),
@@ -219,6 +223,14 @@ impl Store for Nothing {
     fn open(&self, _: &Digest) -> Result<Option<(u64, crate::store::Bytes<'_>)>> {
         Ok(None)
     }
+}
+
+/// Puts the image's name in front of the message, unless that begins with where the image lies.
+fn located(error: Error, store: &dyn Store, name: &PinnedRef) -> Error {
+    if error.message().starts_with(&format!("{}: ", store.name())) {
+        return error;
+    }
+    error.at(name.location.to_string())
 }
 
 fn document(store: &dyn Store, digest: &Digest, size: Option<u64>) -> Result<Document> {

@@ -183,11 +183,17 @@ fn refuse_foreign(candidates: &[Candidate], has: &[Platform]) -> Result<()> {
         .find(|candidate| candidate.platform.is_none())
     {
         None => Ok(()),
-        Some(foreign) => Err(Error::usage(format!(
-            "expected Linux images only, found one for {} in the index",
-            foreign.shown
-        ))
-        .hint(format!("choose with `platforms: [{}]`", listed(has)))),
+        Some(foreign) => {
+            let hint = match has {
+                [] => "customize builds Linux images: choose another base".to_owned(),
+                has => format!("choose with `platforms: [{}]`", listed(has)),
+            };
+            Err(Error::usage(format!(
+                "expected Linux images only, found one for {} in the index",
+                foreign.shown
+            ))
+            .hint(hint))
+        }
     }
 }
 

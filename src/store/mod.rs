@@ -55,16 +55,20 @@ pub fn read_blob(
     limit: u64,
 ) -> Result<Vec<u8>> {
     let (found, bytes) = store.open(digest)?.ok_or_else(|| missing(store, digest))?;
-    let size = size.unwrap_or(found);
-    if size.max(found) > limit {
+    if let Some(size) = size
+        && size != found
+    {
+        return Err(wrong_size(store, digest, size, found));
+    }
+    if found > limit {
         return Err(Error::integrity(format!(
-            "{}: blob {digest}: expected at most {limit} bytes, found {}",
+            "{}: blob {digest}: expected at most {limit} bytes, found {found}",
             store.name(),
-            size.max(found)
-        )));
+        ))
+        .hint("no tool makes manifests or configs of such a size: the image is damaged or forged"));
     }
     let mut whole = Vec::new();
-    Verified::new(bytes, *digest, size)
+    Verified::new(bytes, *digest, found)
         .read_to_end(&mut whole)
         .map_err(|error| Error::io(store.name(), error))?;
     Ok(whole)
@@ -77,15 +81,17 @@ pub fn open_blob<'a>(store: &'a dyn Store, descriptor: &Descriptor) -> Result<Ve
         .open(&descriptor.digest)?
         .ok_or_else(|| missing(store, &descriptor.digest))?;
     if found != descriptor.size {
-        return Err(Error::integrity(format!(
-            "{}: blob {}: expected {} bytes, found {found}",
-            store.name(),
-            descriptor.digest,
-            descriptor.size
-        ))
-        .hint("the blob is damaged or not whole: fetch the image again"));
+        return Err(wrong_size(store, &descriptor.digest, descriptor.size, found));
     }
     Ok(Verified::new(bytes, descriptor.digest, descriptor.size))
+}
+
+fn wrong_size(store: &dyn Store, digest: &Digest, expected: u64, found: u64) -> Error {
+    Error::integrity(format!(
+        "{}: blob {digest}: expected {expected} bytes, found {found}",
+        store.name()
+    ))
+    .hint("the blob is damaged or not whole: fetch the image again")
 }
 
 fn missing(store: &dyn Store, digest: &Digest) -> Error {
