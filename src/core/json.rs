@@ -199,7 +199,11 @@ mod tests {
 
     #[test]
     fn deep_nesting_is_an_error_and_not_a_crash() {
-        for (depth, taken) in [(MAX_DEPTH - 1, true), (MAX_DEPTH, false), (1_000_000, false)] {
+        for (depth, taken) in [
+            (MAX_DEPTH - 1, true),
+            (MAX_DEPTH, false),
+            (1_000_000, false),
+        ] {
             let deep = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
             let object = Object::parse(format!(r#"{{"a":{deep}}}"#).as_bytes(), "x");
             assert_eq!(object.is_ok(), taken);

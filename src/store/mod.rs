@@ -65,7 +65,9 @@ pub fn read_blob(
             "{}: blob {digest}: expected at most {limit} bytes, found {found}",
             store.name(),
         ))
-        .hint("no tool makes manifests or configs of such a size: the image is damaged or forged"));
+        .hint(
+            "no tool makes manifests or configs of such a size: the image is damaged or forged",
+        ));
     }
     let mut whole = Vec::new();
     Verified::new(bytes, *digest, found)
@@ -81,7 +83,12 @@ pub fn open_blob<'a>(store: &'a dyn Store, descriptor: &Descriptor) -> Result<Ve
         .open(&descriptor.digest)?
         .ok_or_else(|| missing(store, &descriptor.digest))?;
     if found != descriptor.size {
-        return Err(wrong_size(store, &descriptor.digest, descriptor.size, found));
+        return Err(wrong_size(
+            store,
+            &descriptor.digest,
+            descriptor.size,
+            found,
+        ));
     }
     Ok(Verified::new(bytes, descriptor.digest, descriptor.size))
 }

@@ -144,14 +144,14 @@ pub(crate) fn build(dir: &Path, layers: &[Layer], spec: &Spec, threads: usize) -
     build::build(&Request {
         time: parsed.timestamp.unwrap_or(Timestamp::EPOCH),
         spec: parsed,
-        context: Context::open(&context)?,
+        context: Context::open(&context, Cancel::default())?,
         opener: Opener {
+            threads: NonZeroUsize::new(threads).expect("a number"),
             directory: dir.to_owned(),
             base_layouts: vec![base],
             cache: Cache::disabled(),
             cancel: Cancel::default(),
         },
-        threads: NonZeroUsize::new(threads).expect("a number"),
     })
 }
 

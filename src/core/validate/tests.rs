@@ -10,7 +10,7 @@ const LAYER: &[u8] = b"the blob";
 struct Sample {
     config: String,
     manifest: String,
-    facts: HashMap<Digest, LayerFacts>,
+    facts: std::collections::BTreeMap<Digest, LayerFacts>,
 }
 
 fn sample() -> Sample {
@@ -27,7 +27,7 @@ fn sample() -> Sample {
         manifest: format!(
             r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"CONFIG","size":LENGTH}},"layers":[{{"mediaType":"application/vnd.oci.image.layer.v1.tar+gzip","digest":"{digest}","size":8}}]}}"#
         ),
-        facts: HashMap::from([(digest, fact)]),
+        facts: std::collections::BTreeMap::from([(digest, fact)]),
     }
 }
 
