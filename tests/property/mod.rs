@@ -11,6 +11,7 @@ mod laws;
 mod layers;
 mod merge;
 mod spec;
+mod umoci;
 
 use proptest::test_runner::{Config, FileFailurePersistence};
 
