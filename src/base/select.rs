@@ -209,3 +209,6 @@ fn listed(platforms: &[Platform]) -> String {
     let shown: Vec<_> = platforms.iter().map(ToString::to_string).collect();
     shown.join(", ")
 }
+
+#[cfg(test)]
+mod tests;

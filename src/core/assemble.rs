@@ -211,3 +211,6 @@ fn summary(plan: &Plan) -> String {
     }
     words.join(", ")
 }
+
+#[cfg(test)]
+mod tests;
