@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::files::{Files, Layer};
 use super::layers;
+use crate::core::cancel::Cancel;
 use crate::core::image::{LayerDescriptor, Manifest};
 use crate::core::media::Family;
 use crate::core::path::LayerPath;
@@ -20,7 +21,12 @@ const TITLE: &str = "org.opencontainers.image.title";
 const UNPACK: &str = "io.deis.oras.content.unpack";
 
 /// The files of an artifact.
-pub(super) fn files(store: &Arc<dyn Store>, manifest: &Manifest, cache: &Cache) -> Result<Files> {
+pub(super) fn files(
+    store: &Arc<dyn Store>,
+    manifest: &Manifest,
+    cache: &Cache,
+    cancel: &Cancel,
+) -> Result<Files> {
     let room = layers::Room::default();
     let layers = manifest.layers.iter().enumerate().map(|(number, layer)| {
         file_or_tar(store.as_ref(), layer, cache)
@@ -29,7 +35,7 @@ pub(super) fn files(store: &Arc<dyn Store>, manifest: &Manifest, cache: &Cache) 
     });
     let layers: Vec<Layer> = layers.collect::<Result<_>>()?;
     Ok(Files {
-        tree: Tree::merge(layers.iter().map(|layer| layer.index.as_ref()))?,
+        tree: Tree::merge(layers.iter().map(|layer| layer.index.as_ref()), cancel)?,
         layers,
         store: Arc::clone(store),
     })

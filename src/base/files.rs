@@ -7,7 +7,8 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::Arc;
 
-use crate::core::decompress::Decompressor;
+use crate::core::cancel::Cancel;
+use crate::core::decompress::{Decompressor, Limited};
 use crate::core::descriptor::Descriptor;
 use crate::core::digest::{Digest, Hashing};
 use crate::core::entry::{Content, ContentSource, SourceEntry, SourceKind, SourceMatch};
@@ -15,7 +16,9 @@ use crate::core::image::{LayerDescriptor, Manifest};
 use crate::core::path::LayerPath;
 use crate::core::spec::{Glob, SourcePattern};
 use crate::core::tar_reader::TarReader;
-use crate::core::tree::{LayerIndex, Node, NodeKind, Origin, Tree, resolve};
+use crate::core::tree::{
+    LayerIndex, MAX_NAME_BYTES, Node, NodeId, NodeKind, Origin, Tree, resolve,
+};
 use crate::error::{Error, Result};
 use crate::store::{Store, open_blob};
 use crate::temporary::{self, Slice};
@@ -47,8 +50,9 @@ impl Files {
         store: &Arc<dyn Store>,
         manifest: &Manifest,
         indexes: Vec<Arc<LayerIndex>>,
+        cancel: &Cancel,
     ) -> Result<Self> {
-        let tree = Tree::merge(indexes.iter().map(AsRef::as_ref))?;
+        let tree = Tree::merge(indexes.iter().map(AsRef::as_ref), cancel)?;
         let layer = |(layer, index): (&LayerDescriptor, _)| Layer {
             descriptor: layer.descriptor.clone(),
             index,
@@ -67,7 +71,7 @@ impl Files {
         let resolved = resolve(&self.tree, path, true)
             .map_err(|error| Error::usage(format!("{path} cannot be read")).because(error))?;
         let Some(NodeKind::File { size, origin, .. }) =
-            self.tree.get(&resolved.path).map(|node| &node.kind)
+            resolved.at.map(|id| &self.tree.node(id).kind)
         else {
             return Ok(None);
         };
@@ -96,7 +100,7 @@ impl Files {
     ) -> Result<Vec<SourceMatch>> {
         let mut found = Vec::new();
         for named in self.named(pattern, exclude)? {
-            let nodes = self.below(&named, exclude);
+            let nodes = self.below(&named, exclude)?;
             found.push((named.said, nodes));
         }
         let wanted = found.iter().flat_map(|(_, nodes)| nodes);
@@ -132,33 +136,26 @@ impl Files {
             ))
         };
         let prefix = pattern.literal_prefix();
-        let resolved = resolve(&self.tree, prefix, true)
-            .map_err(|error| nothing().because(error))?
-            .path;
+        let resolved =
+            resolve(&self.tree, prefix, true).map_err(|error| nothing().because(error))?;
+        let top = resolved.at.ok_or_else(nothing)?;
         if pattern.glob().is_none() {
-            self.tree.get(&resolved).ok_or_else(nothing)?;
             return Ok(vec![Named {
                 said: prefix.clone(),
                 below_prefix: LayerPath::ROOT,
-                path: resolved,
+                at: top,
             }]);
         }
-        let mut named: Vec<Named> = Vec::new();
-        for (path, _) in self.tree.walk(&resolved) {
+        let mut named: Vec<(LayerPath, LayerPath)> = Vec::new();
+        for (below, _) in self.tree.walk(top) {
             // As the user says it: below the prefix, however that is linked.
-            let below = tail(&path, &resolved);
-            let said = prefix
-                .join_all(&below)
-                .map_err(|error| nothing().because(error))?;
+            let said = prefix.join_all(&below);
+            let said = said.map_err(|error| nothing().because(error))?;
             let covered = named
                 .last()
-                .is_some_and(|above| path.starts_with(&above.path));
+                .is_some_and(|(_, above)| below.starts_with(above));
             if !covered && pattern.matches(&said) && !excluded(&below, exclude) {
-                named.push(Named {
-                    said,
-                    below_prefix: below,
-                    path,
-                });
+                named.push((said, below));
             }
         }
         if named.is_empty() {
@@ -166,35 +163,43 @@ impl Files {
         }
         named
             .into_iter()
-            .map(|found| match resolve(&self.tree, &found.path, true) {
-                Ok(resolved) if self.tree.get(&resolved.path).is_some() => Ok(Named {
-                    path: resolved.path,
-                    ..found
-                }),
-                _ => Err(Error::usage(format!(
-                    "{} of the image is a link that leads nowhere",
-                    found.said
-                ))
-                .hint("leave it out with `exclude`")),
+            .map(|(said, below_prefix)| {
+                let followed = resolve(&self.tree, &said, true).ok();
+                let at = followed.and_then(|followed| followed.at).ok_or_else(|| {
+                    Error::usage(format!("{said} of the image is a link that leads nowhere"))
+                        .hint("leave it out with `exclude`")
+                })?;
+                Ok(Named {
+                    said,
+                    below_prefix,
+                    at,
+                })
             })
             .collect()
     }
 
     /// What is named and all below it, by path relative to it.
-    fn below(&self, named: &Named, exclude: &[Glob]) -> Vec<(LayerPath, &Node)> {
-        let top = &named.path;
+    fn below(&self, named: &Named, exclude: &[Glob]) -> Result<Vec<(LayerPath, &Node)>> {
         let excluded = |path: &LayerPath| {
             let below = named.below_prefix.join_all(path);
             below.is_ok_and(|below| excluded(&below, exclude))
         };
-        let mut entries = Vec::new();
-        if let Some(node) = self.tree.get(top) {
-            entries.push((LayerPath::ROOT, node));
+        let mut bytes = 0;
+        let mut entries = vec![(LayerPath::ROOT, self.tree.node(named.at))];
+        for (path, node) in self.tree.walk(named.at) {
+            if excluded(&path) {
+                continue;
+            }
+            bytes += path.as_bytes().len();
+            if bytes > MAX_NAME_BYTES {
+                return Err(Error::usage(format!(
+                    "expected at most {MAX_NAME_BYTES} bytes of paths in a source, found more in {} of the image",
+                    named.said
+                )));
+            }
+            entries.push((path, node));
         }
-        let below = self.tree.walk(top).into_iter();
-        let below = below.map(|(path, node)| (tail(&path, top), node));
-        entries.extend(below.filter(|(path, _)| !excluded(path)));
-        entries
+        Ok(entries)
     }
 
     /// Puts the bytes of all files among `nodes` into `spool`, each once.
@@ -249,7 +254,8 @@ impl Files {
         if layer.is_file {
             return take(layer.descriptor.digest, &mut blob).map_err(failed);
         }
-        let mut reader = TarReader::new(Decompressor::new(&mut blob)?);
+        let tar = Limited::new(Decompressor::new(&mut blob)?, layer.index.uncompressed_size);
+        let mut reader = TarReader::new(tar);
         let mut position = 0;
         while reader.next_entry()?.is_some() {
             if positions.contains(&position)
@@ -270,8 +276,8 @@ struct Named {
     said: LayerPath,
     /// Its path below a glob's prefix, from which `exclude` counts; the root for a literal source.
     below_prefix: LayerPath,
-    /// Its path in the tree, without links.
-    path: LayerPath,
+    /// What it is, links followed.
+    at: NodeId,
 }
 
 fn source_kind(
@@ -296,15 +302,6 @@ fn source_kind(
             .hint("leave it out with `exclude`"));
         }
     })
-}
-
-/// What of `path` lies below `top`.
-fn tail(path: &LayerPath, top: &LayerPath) -> LayerPath {
-    let skipped = top.components().count();
-    path.components()
-        .skip(skipped)
-        .try_fold(LayerPath::ROOT, |tail, name| tail.join(name))
-        .unwrap_or_default()
 }
 
 /// Whether `path` or a directory above it is excluded.

@@ -83,11 +83,13 @@ fn index(store: &dyn Store, layer: &LayerDescriptor, cache: &Cache) -> Result<La
 /// The index of a tar, plain or compressed.
 pub(super) fn index_tar(store: &dyn Store, tar: &Descriptor, cache: &Cache) -> Result<LayerIndex> {
     let kind = format!("layer-index-{FORMAT_VERSION}");
+    // The blob is looked for even where its index is known: the result needs it, with this size.
+    let blob = open_blob(store, tar)?;
     let cached = cache.load(&kind, &tar.digest);
     if let Some(index) = cached.and_then(|bytes| LayerIndex::from_bytes(&bytes)) {
         return Ok(index);
     }
-    let index = LayerIndex::read(open_blob(store, tar)?, tar.size)
+    let index = LayerIndex::read(blob, tar.size)
         .map_err(|error| error.at(format!("layer {}", tar.digest)))?;
     cache.store(&kind, &tar.digest, &index.to_bytes()?);
     Ok(index)

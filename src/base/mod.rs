@@ -94,7 +94,18 @@ impl Opener {
         name: &PinnedRef,
         choice: &PlatformChoice,
     ) -> Result<Base> {
-        let (index, found, notes) = match document(store.as_ref(), &name.digest, None)? {
+        let document = document(store.as_ref(), &name.digest, None)?;
+        self.image_of(store, name, document, choice)
+    }
+
+    fn image_of(
+        &self,
+        store: &Arc<dyn Store>,
+        name: &PinnedRef,
+        document: Document,
+        choice: &PlatformChoice,
+    ) -> Result<Base> {
+        let (index, found, mut notes) = match document {
             Document::Index(index) => {
                 let (found, notes) = select::from_index(store.as_ref(), &index, choice)?;
                 (Some(index), found, notes)
@@ -107,22 +118,26 @@ impl Opener {
         let layers = layers::index_all(store.as_ref(), &found, &self.cache, self.threads)?;
         self.cancel.check()?;
         let image = |(found, layers): (select::Found, Vec<Arc<LayerIndex>>)| {
+            let files = Files::of_image(store, &found.manifest, layers, &self.cancel);
             Ok(BaseImage {
-                platform: found.config.platform.clone(),
+                files: files.map_err(|error| error.at(found.platform.to_string()))?,
+                platform: found.platform,
                 entry: found.entry,
                 digest: Some(found.digest),
-                files: Files::of_image(store, &found.manifest, layers)?,
                 manifest: found.manifest,
                 config: found.config,
             })
         };
+        let images = found.into_iter().zip(layers).map(image);
+        let images: Vec<BaseImage> = images.collect::<Result<_>>()?;
+        for note in images.iter().flat_map(|image| image.files.tree.notes()) {
+            if !notes.contains(note) {
+                notes.push(note.clone());
+            }
+        }
         Ok(Base {
             index,
-            images: found
-                .into_iter()
-                .zip(layers)
-                .map(image)
-                .collect::<Result<_>>()?,
+            images,
             notes,
         })
     }
@@ -130,21 +145,29 @@ impl Opener {
     /// The files of an image for `platform`, or of an artifact, to copy from.
     pub fn files(&self, name: &PinnedRef, platform: &Platform) -> Result<Files> {
         let store = self.store(name)?;
-        let artifact = match document(store.as_ref(), &name.digest, None) {
-            Ok(Document::Manifest(manifest)) if !manifest.is_image() => manifest,
-            _ => {
-                let base = self.image_in(&store, name, &PlatformChoice::One(platform.clone()));
-                let mut images = base
-                    .map_err(|error| located(error, store.as_ref(), name))?
-                    .images;
-                return images
-                    .pop()
-                    .map(|image| image.files)
-                    .ok_or_else(|| Error::internal("no image where one was chosen"));
-            }
-        };
-        artifact::files(&store, &artifact, &self.cache)
+        self.files_in(&store, name, platform)
             .map_err(|error| located(error, store.as_ref(), name))
+    }
+
+    fn files_in(
+        &self,
+        store: &Arc<dyn Store>,
+        name: &PinnedRef,
+        platform: &Platform,
+    ) -> Result<Files> {
+        match document(store.as_ref(), &name.digest, None)? {
+            Document::Manifest(manifest) if !manifest.is_image() => {
+                artifact::files(store, &manifest, &self.cache, &self.cancel)
+            }
+            document => {
+                let choice = PlatformChoice::One(platform.clone());
+                let mut base = self.image_of(store, name, document, &choice)?;
+                let image = base.images.pop();
+                image
+                    .map(|image| image.files)
+                    .ok_or_else(|| Error::internal("no image where one was chosen"))
+            }
+        }
     }
 
     /// Where the bytes of an image are.

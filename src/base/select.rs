@@ -5,6 +5,7 @@ use crate::core::digest::Digest;
 use crate::core::image::{Config, Document, Index, IndexDescriptor, Manifest};
 use crate::core::platform::Platform;
 use crate::core::spec::PlatformChoice;
+use crate::core::tree::MAX_LAYERS;
 use crate::error::{Error, Result};
 use crate::store::Store;
 
@@ -12,6 +13,8 @@ use crate::store::Store;
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) digest: Digest,
+    /// By the index where that says it, else by the config.
+    pub(super) platform: Platform,
     pub(super) entry: Option<IndexDescriptor>,
     pub(super) manifest: Manifest,
     pub(super) config: Config,
@@ -32,9 +35,16 @@ impl Found {
             ))
             .hint("an artifact can be the `from` of `copy_files`, but no base"));
         }
+        if manifest.layers.len() > MAX_LAYERS {
+            return Err(Error::integrity(format!(
+                "expected at most {MAX_LAYERS} layers, which is what runtimes can lay over each other, found {}",
+                manifest.layers.len()
+            )));
+        }
         let config = config(store, &manifest)?;
         Ok(Self {
             digest,
+            platform: config.platform.clone(),
             entry,
             manifest,
             config,
@@ -45,7 +55,11 @@ impl Found {
 /// The image of a digest that is a manifest's, when it is the platform that was asked for.
 pub(super) fn single(found: Found, choice: &PlatformChoice) -> Result<Found> {
     let has = &found.config.platform;
-    match asked(choice).iter().find(|platform| *platform != has) {
+    let wanted = asked(choice);
+    match wanted
+        .iter()
+        .find(|platform| !found.config.is_for(platform))
+    {
         Some(missing) => Err(lacking(missing, std::slice::from_ref(has))),
         None => Ok(found),
     }
@@ -58,8 +72,8 @@ pub(super) fn from_index(
     index: &Index,
     choice: &PlatformChoice,
 ) -> Result<(Vec<Found>, Vec<String>)> {
-    let (candidates, notes) = candidates(store, index)?;
     let wanted = asked(choice);
+    let (candidates, notes) = candidates(store, index, &wanted)?;
     let has: Vec<_> = candidates
         .iter()
         .filter_map(|c| c.platform.clone())
@@ -95,7 +109,21 @@ struct Candidate {
     shown: String,
 }
 
-fn candidates(store: &dyn Store, index: &Index) -> Result<(Vec<Candidate>, Vec<String>)> {
+/// The images of an index. Entries that do not say their platform are opened to see it, but only
+/// where those that do are not all that is wanted.
+fn candidates(
+    store: &dyn Store,
+    index: &Index,
+    wanted: &[Platform],
+) -> Result<(Vec<Candidate>, Vec<String>)> {
+    let labels = index
+        .entries
+        .iter()
+        .filter_map(|entry| entry.platform.as_ref());
+    let labels: Vec<Platform> = labels
+        .filter_map(|platform| platform.parse().ok())
+        .collect();
+    let labels_do = !wanted.is_empty() && wanted.iter().all(|platform| labels.contains(platform));
     let mut candidates: Vec<Candidate> = Vec::new();
     let mut notes = Vec::new();
     let mut attestations = 0;
@@ -106,6 +134,8 @@ fn candidates(store: &dyn Store, index: &Index) -> Result<(Vec<Candidate>, Vec<S
         }
         let (platform, shown) = if let Some(platform) = &entry.platform {
             (platform.parse().ok(), platform.to_string())
+        } else if labels_do {
+            continue;
         } else if let Some(platform) = unlabelled(store, entry)? {
             (Some(platform.clone()), platform.to_string())
         } else {
@@ -160,13 +190,13 @@ fn read(store: &dyn Store, candidate: Candidate) -> Result<Found> {
     let found = Found::read(store, descriptor.digest, manifest, Some(candidate.entry))
         .map_err(|error| error.at(place.clone()))?;
     // An index that calls an image something else would put it on the wrong machines.
-    if candidate.platform.as_ref() != Some(&found.config.platform) {
-        return Err(Error::integrity(format!(
+    match candidate.platform {
+        Some(platform) if found.config.is_for(&platform) => Ok(Found { platform, ..found }),
+        _ => Err(Error::integrity(format!(
             "expected an image for {place}, as the index says, found a config for {}",
             found.config.platform
-        )));
+        ))),
     }
-    Ok(found)
 }
 
 fn asked(choice: &PlatformChoice) -> Vec<Platform> {

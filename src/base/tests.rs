@@ -88,7 +88,7 @@ fn artifact(layers: &[(&str, serde_json::Value, Vec<u8>)]) -> Result<Files> {
     };
     assert!(!manifest.is_image());
     let store: Arc<dyn Store> = Arc::new(store);
-    artifact::files(&store, &manifest, &Cache::disabled())
+    artifact::files(&store, &manifest, &Cache::disabled(), &Cancel::default())
 }
 
 fn title(name: &str) -> serde_json::Value {

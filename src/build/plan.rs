@@ -100,6 +100,7 @@ fn place(
             entries: &found.entries,
             owner,
             mode: copy.mode.or(spec.defaults.mode),
+            explicit: copy.mode.is_some() || copy.owner.is_some(),
             key,
             shown: gathered
                 .from

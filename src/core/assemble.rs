@@ -4,7 +4,9 @@
 
 use super::descriptor::Descriptor;
 use super::digest::Digest;
-use super::image::{Annotations, Config, ConfigChange, Index, IndexDescriptor, Manifest};
+use super::image::{
+    Annotations, BASE_DIGEST, BASE_NAME, Config, ConfigChange, Index, IndexDescriptor, Manifest,
+};
 use super::json::Object;
 use super::layer::LayerSummary;
 use super::media::{Compression, Family};
@@ -18,10 +20,6 @@ use crate::error::Result;
 const AUTHORS: &str = "org.opencontainers.image.authors";
 /// What the change is (`metadata.description`).
 const DESCRIPTION: &str = "org.opencontainers.image.description";
-/// The name of the base, as the spec pins it.
-const BASE_NAME: &str = "org.opencontainers.image.base.name";
-/// The digest of the base's manifest or index.
-const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
 /// Where the change was decided (`metadata.ticket`).
 const TICKET: &str = "dev.customize.ticket";
 /// The `variant` of the spec.
@@ -147,12 +145,20 @@ pub fn index<'a>(
     let entries: Vec<Object> = entries.collect::<Result<_>>()?;
     let empty = Index::empty()?;
     let base = base.unwrap_or(&empty);
-    let bytes = base.with(&entries, &annotations(spec, base_digest))?;
+    let bytes = base.with(&entries, &provenance(spec, base_digest))?;
     Ok((base.family.index().to_owned(), bytes))
 }
 
-/// The annotations of the result: the spec's own come last and win.
+/// The annotations of an image: the spec's own come last and win.
 fn annotations(spec: &Spec, base_digest: Option<Digest>) -> Annotations {
+    let mut annotations = provenance(spec, base_digest);
+    let own = spec.annotations.iter();
+    annotations.extend(own.map(|(key, value)| (key.clone(), value.clone())));
+    annotations
+}
+
+/// Who asked for the result, why, and what it is built on.
+fn provenance(spec: &Spec, base_digest: Option<Digest>) -> Annotations {
     let mut annotations = Annotations::new();
     let mut put = |key: &str, value: Option<&str>| {
         if let Some(value) = value {
@@ -178,11 +184,6 @@ fn annotations(spec: &Spec, base_digest: Option<Digest>) -> Annotations {
             base_digest.map(|digest| digest.to_string()).as_deref(),
         );
     }
-    annotations.extend(
-        spec.annotations
-            .iter()
-            .map(|(key, value)| (key.clone(), value.clone())),
-    );
     annotations
 }
 

@@ -15,6 +15,13 @@ use super::media::{Compression, DOCKER_CONFIG, Family, OCI_CONFIG};
 use super::platform::Platform;
 use crate::error::{Error, Result};
 
+/// The annotation with the name of the image's base (OCI image spec, "Pre-Defined Annotation
+/// Keys").
+pub const BASE_NAME: &str = "org.opencontainers.image.base.name";
+
+/// The annotation with the digest of the image's base.
+pub const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
+
 /// Annotations in the order they are written.
 pub type Annotations = IndexMap<String, String>;
 
@@ -221,6 +228,7 @@ impl IndexDescriptor {
         raw.set("mediaType", &to.media_type)?;
         raw.set("digest", &to.digest)?;
         raw.set("size", &to.size)?;
+        forget_base(&mut raw)?;
         // An embedded copy of the old manifest, and places where the old one is.
         raw.remove("data");
         raw.remove("urls");
@@ -390,6 +398,13 @@ impl Config {
         })
     }
 
+    /// Whether the image is for `platform`. The variant of a config is optional: where it is not
+    /// stated, the index's word counts.
+    pub fn is_for(&self, platform: &Platform) -> bool {
+        self.platform == *platform
+            || (!self.raw.has("variant") && self.platform.architecture() == platform.architecture())
+    }
+
     /// What a container is run with: the field `config`.
     pub fn runtime(&self) -> Result<Object> {
         Ok(self.raw.read("config")?.unwrap_or_default())
@@ -485,7 +500,26 @@ fn append(raw: &mut Object, key: &str, value: &impl serde::Serialize) -> Result<
     raw.set(key, &values)
 }
 
+/// Drops what the base says of its own base: of the result it is not true.
+fn forget_base(raw: &mut Object) -> Result<()> {
+    let mut annotations: Annotations = raw.read("annotations")?.unwrap_or_default();
+    let count = annotations.len();
+    for key in [BASE_NAME, BASE_DIGEST] {
+        annotations.shift_remove(key);
+    }
+    match (annotations.len() == count, annotations.is_empty()) {
+        (true, _) => Ok(()),
+        (false, true) => {
+            raw.remove("annotations");
+            Ok(())
+        }
+        (false, false) => raw.set("annotations", &annotations),
+    }
+}
+
+/// Adds annotations, in place of what the base says of its own base.
 fn annotate(raw: &mut Object, more: &Annotations) -> Result<()> {
+    forget_base(raw)?;
     let mut annotations: Annotations = raw.read("annotations")?.unwrap_or_default();
     annotations.extend(more.iter().map(|(key, value)| (key.clone(), value.clone())));
     if annotations.is_empty() {

@@ -54,14 +54,28 @@ impl LayerPath {
     /// Makes a path of `raw`: slashes at either end, doubled slashes and `.` components are
     /// dropped.
     pub fn parse(raw: impl AsRef<[u8]>) -> Result<Self, PathError> {
-        raw.as_ref()
-            .split(|&byte| byte == b'/')
-            .filter(|name| !matches!(*name, b"" | b"."))
-            .try_fold(Self::ROOT, |path, name| path.join(name))
+        let names = raw.as_ref().split(|&byte| byte == b'/');
+        Self::of(names.filter(|name| !matches!(*name, b"" | b".")))
+    }
+
+    /// The path of these names, from the root on.
+    pub fn of<'n>(names: impl IntoIterator<Item = &'n [u8]>) -> Result<Self, PathError> {
+        let mut path = Self::ROOT;
+        for name in names {
+            path.push(name)?;
+        }
+        Ok(path)
     }
 
     /// This path with one more component. `name` is one name: it may hold no slash.
     pub fn join(&self, name: &[u8]) -> Result<Self, PathError> {
+        let mut joined = Self(Vec::with_capacity(self.0.len() + 1 + name.len()));
+        joined.0.extend_from_slice(&self.0);
+        joined.push(name)?;
+        Ok(joined)
+    }
+
+    fn push(&mut self, name: &[u8]) -> Result<(), PathError> {
         debug_assert!(!name.is_empty() && !name.contains(&b'/'), "one name");
         if name == b".." {
             return Err(PathError::Parent);
@@ -72,22 +86,20 @@ impl LayerPath {
         if name.len() > MAX_NAME {
             return Err(PathError::NameTooLong);
         }
-        let mut joined = Vec::with_capacity(self.0.len() + 1 + name.len());
-        joined.extend_from_slice(&self.0);
-        if !joined.is_empty() {
-            joined.push(b'/');
-        }
-        joined.extend_from_slice(name);
-        if joined.len() > MAX_PATH {
+        let slash = usize::from(!self.0.is_empty());
+        if self.0.len() + slash + name.len() > MAX_PATH {
             return Err(PathError::TooLong);
         }
-        Ok(Self(joined))
+        if slash == 1 {
+            self.0.push(b'/');
+        }
+        self.0.extend_from_slice(name);
+        Ok(())
     }
 
     /// This path followed by all of `tail`.
     pub fn join_all(&self, tail: &Self) -> Result<Self, PathError> {
-        tail.components()
-            .try_fold(self.clone(), |path, name| path.join(name))
+        Self::of(self.components().chain(tail.components()))
     }
 
     /// Whether this is the image's root.

@@ -26,6 +26,7 @@ pub fn merge(runtime: &mut Object, wanted: &Config) -> Result<Vec<Change>> {
         runtime,
         changes: Vec::new(),
     };
+    merger.triggers()?;
     if let Some(user) = &wanted.user {
         merger.text("User", "user", user.as_str())?;
     }
@@ -79,6 +80,17 @@ impl Merger<'_> {
         }
         self.runtime.set(key, &value)?;
         self.note(field, before, Some(value.to_owned()));
+        Ok(())
+    }
+
+    /// `FROM`: instructions that the base keeps for those who build on it do not go on to the
+    /// result. They would be run, and nothing is.
+    fn triggers(&mut self) -> Result<()> {
+        let triggers: Vec<String> = self.runtime.read("OnBuild")?.unwrap_or_default();
+        if !triggers.is_empty() {
+            self.runtime.remove("OnBuild");
+            self.note("onbuild", Some(triggers.join("; ")), None);
+        }
         Ok(())
     }
 
@@ -302,6 +314,22 @@ mod tests {
                 r#"expose 53/udp: None -> Some("")"#,
                 r#"stop_signal: None -> Some("SIGQUIT")"#,
             ]
+        );
+    }
+
+    #[test]
+    fn triggers_of_the_base_end_with_it() {
+        let mut runtime = Object::parse(br#"{"OnBuild":["RUN x","COPY . ."],"User":"1"}"#, "base")
+            .expect("an object");
+        let changes = merge(&mut runtime, &Config::default()).expect("merges");
+        assert_eq!(runtime.to_bytes().expect("JSON"), br#"{"User":"1"}"#);
+        assert_eq!(
+            changes,
+            [Change {
+                field: "onbuild".to_owned(),
+                before: Some("RUN x; COPY . .".to_owned()),
+                after: None
+            }]
         );
     }
 

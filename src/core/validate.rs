@@ -41,12 +41,13 @@ impl Pointed<'_> {
     }
 }
 
-/// Checks one platform's image; gives its platform.
+/// Checks the image of one platform.
 pub fn image(
     manifest: Pointed<'_>,
     config: Pointed<'_>,
+    platform: &Platform,
     layers: &BTreeMap<Digest, LayerFacts>,
-) -> Result<Platform> {
+) -> Result<()> {
     manifest.check()?;
     config.check()?;
     let Document::Manifest(parsed) = Document::parse(manifest.bytes)? else {
@@ -75,8 +76,13 @@ pub fn image(
             )));
         }
     }
-    history(&config, parsed.layers.len())?;
-    Ok(config.platform)
+    if !config.is_for(platform) {
+        return Err(Error::integrity(format!(
+            "expected a config for {platform}, found one for {}",
+            config.platform
+        )));
+    }
+    history(&config, parsed.layers.len())
 }
 
 /// The history, where there is one, speaks of as many layers as there are. Also asked of a base.
@@ -116,9 +122,6 @@ pub fn index(index: Pointed<'_>, images: &[(Platform, Descriptor)]) -> Result<()
                 "expected an index entry for {platform} with digest {}, found {}",
                 manifest.digest, entry.descriptor.digest
             )));
-        }
-        if Family::of(&manifest.media_type) != Some(parsed.family) {
-            return Err(mixed("an index", &manifest.media_type));
         }
     }
     Ok(())

@@ -18,6 +18,8 @@ impl Spec {
         let mut copier = Copier {
             disk: disk.clone(),
             written: BTreeSet::new(),
+            first_new: disk.count(),
+            asked_for: BTreeSet::new(),
             missing: Meta::new(0o755, self.default_owner, self.time),
         };
         copier.disk.followed.clear();
@@ -39,6 +41,10 @@ struct Copier {
     disk: Disk,
     /// Directory and name of what was written.
     written: BTreeSet<(usize, Vec<u8>)>,
+    /// The first inode that the base does not have.
+    first_new: usize,
+    /// New directories that are more than somebody's parent.
+    asked_for: BTreeSet<usize>,
     /// What directories are like that are made on the way.
     missing: Meta,
 }
@@ -101,9 +107,15 @@ impl Copier {
     fn directory(&mut self, path: &[u8], meta: Meta) -> Result<()> {
         let place = self.disk.walk(path, true, Some(&self.missing))?;
         match (place.inode, place.name) {
-            (Some(inode), _) if *self.disk.what(inode) == What::Dir => Ok(()),
+            (Some(inode), _) if *self.disk.what(inode) == What::Dir => {
+                if inode >= self.first_new && self.asked_for.insert(inode) {
+                    *self.disk.meta_mut(inode) = meta;
+                }
+                Ok(())
+            }
             (None, Some(name)) => {
-                self.disk.create(place.directory, &name, What::Dir, meta);
+                let inode = self.disk.create(place.directory, &name, What::Dir, meta);
+                self.asked_for.insert(inode);
                 Ok(())
             }
             _ => Err(Errno::NotDir),
@@ -128,6 +140,12 @@ impl Copier {
         // a link that was followed must not lead elsewhere afterwards
         let moved = matches!(there, Some(What::Symlink(_))) && there.as_ref() != Some(&what);
         if moved && self.disk.followed.contains(&key) {
+            return Err(Errno::Exist);
+        }
+        // nor may all that is in a directory get out of reach
+        let leads_to = self.disk.clone().walk(path, true, None).ok();
+        let leads_to = leads_to.and_then(|place| place.inode);
+        if moved && leads_to.is_some_and(|inode| *self.disk.what(inode) == What::Dir) {
             return Err(Errno::Exist);
         }
         self.disk.create(key.0, &key.1, what, meta);

@@ -79,6 +79,9 @@ pub(crate) struct Disk {
     inodes: Vec<Inode>,
     /// Symbolic links that were followed: directory and name.
     pub(crate) followed: BTreeSet<(usize, Vec<u8>)>,
+    /// Whether a layer wrote below what is no directory in a lower layer: overlayfs makes one of
+    /// it, tools that extract all layers into one place do something else.
+    pub(crate) odd: bool,
 }
 
 /// Where a path leads: the directory that it ends in, and the name there. Without a name it is
@@ -107,6 +110,7 @@ impl Disk {
         Self {
             inodes: vec![directory(Meta::new(0o755, (0, 0), 0))],
             followed: BTreeSet::new(),
+            odd: false,
         }
     }
 
@@ -220,6 +224,16 @@ impl Disk {
     /// What is under a name of a directory.
     pub(crate) fn walk_name(&self, at: usize, name: &[u8]) -> Option<usize> {
         self.inodes[at].names.get(name).copied()
+    }
+
+    /// The number of inodes there are and were.
+    pub(crate) fn count(&self) -> usize {
+        self.inodes.len()
+    }
+
+    /// The names in a directory.
+    pub(crate) fn names(&self, at: usize) -> BTreeMap<Vec<u8>, usize> {
+        self.inodes[at].names.clone()
     }
 
     /// A new inode under a name, whatever was there.

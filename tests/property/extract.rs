@@ -1,7 +1,8 @@
-//! Extracts layers onto the reference disk: whiteouts of a layer first, then its entries in order.
+//! Extracts layers onto the reference disk: each into a directory of its own, which is then laid over
+//! what is below, as overlayfs does.
 //! The tar crate splits the blocks; extension headers are taken apart here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Cursor, Read};
 
 use super::disk::{Disk, Errno, Meta, What};
@@ -159,71 +160,138 @@ fn split(path: &[u8]) -> (&[u8], &[u8]) {
 }
 
 impl Disk {
-    /// Extracts one layer over what is there.
+    /// Extracts one layer into a directory of its own and lays that over what is there, as
+    /// overlayfs does.
     pub(crate) fn extract(&mut self, tar: &[u8]) -> Result<()> {
-        let mut rest = Vec::new();
+        let upper = Upper::unpack(tar, self)?;
+        self.lay(&upper, (0, 0), &mut BTreeMap::new());
+        Ok(())
+    }
+
+    /// Lays one directory of the upper over one of this disk, and all below.
+    fn lay(&mut self, upper: &Upper, dirs: (usize, usize), taken: &mut BTreeMap<usize, usize>) {
+        let (from, onto) = dirs;
+        if upper.described.contains(&from) {
+            *self.meta_mut(onto) = upper.disk.meta(from).clone();
+        }
+        if upper.opaque.contains(&from) {
+            self.empty(onto);
+        }
+        for name in upper.hidden.get(&from).into_iter().flatten() {
+            self.unlink(onto, name);
+        }
+        for (name, child) in upper.disk.names(from) {
+            let there = self.walk_name(onto, &name);
+            if *upper.disk.what(child) == What::Dir {
+                let to = match there {
+                    Some(there) if *self.what(there) == What::Dir => there,
+                    _ if !upper.needed(child) => continue,
+                    _ => {
+                        let through = !upper.described.contains(&child);
+                        self.odd |= through && there.is_some();
+                        let plain = Meta::new(0o755, (0, 0), 0);
+                        self.create(onto, &name, What::Dir, plain)
+                    }
+                };
+                self.lay(upper, (child, to), taken);
+                continue;
+            }
+            let inode = match upper.below.get(&child).or(taken.get(&child)) {
+                Some(&inode) => inode,
+                None => {
+                    let what = upper.disk.what(child).clone();
+                    self.create(onto, &name, what, upper.disk.meta(child).clone())
+                }
+            };
+            taken.insert(child, inode);
+            self.link(onto, &name, inode);
+        }
+    }
+}
+
+/// A layer in a directory of its own.
+struct Upper {
+    disk: Disk,
+    /// Directories with an entry that describes them.
+    described: BTreeSet<usize>,
+    opaque: BTreeSet<usize>,
+    hidden: BTreeMap<usize, BTreeSet<Vec<u8>>>,
+    /// Hard links to what the layers below have, by their inode here: the inode there.
+    below: BTreeMap<usize, usize>,
+}
+
+impl Upper {
+    fn unpack(tar: &[u8], below: &mut Disk) -> Result<Self> {
+        let mut upper = Self {
+            disk: Disk::new(),
+            described: BTreeSet::new(),
+            opaque: BTreeSet::new(),
+            hidden: BTreeMap::new(),
+            below: BTreeMap::new(),
+        };
         for entry in entries(tar) {
             let path = clean(&entry.name)?;
             let (parent, name) = split(&path);
             match name.strip_prefix(b".wh.") {
-                None => rest.push((path, entry)),
-                Some(b".wh..opq") => self.hide(parent, None),
+                None => upper.entry(&path, entry, below)?,
                 Some(b"" | b"." | b"..") => return Err(Errno::Inval),
-                Some(hidden) if hidden.starts_with(b".wh.") => {}
-                Some(hidden) => self.hide(parent, Some(hidden)),
+                Some(b".wh..opq") => {
+                    let at = upper.make_parents(parent)?;
+                    upper.opaque.insert(at);
+                }
+                Some(hidden) => {
+                    let at = upper.make_parents(parent)?;
+                    if !hidden.starts_with(b".wh.") {
+                        upper.hidden.entry(at).or_default().insert(hidden.to_vec());
+                    }
+                }
             }
         }
-        for (path, entry) in rest {
-            self.extract_one(&path, entry)?;
-        }
-        Ok(())
+        Ok(upper)
     }
 
-    /// Removes a name in a directory, or all in it. What is not there is hidden already.
-    fn hide(&mut self, parent: &[u8], name: Option<&[u8]>) {
-        let Ok(place) = self.walk(parent, true, None) else {
-            return;
-        };
-        let Some(at) = place.inode.filter(|&at| *self.what(at) == What::Dir) else {
-            return;
-        };
-        match name {
-            Some(name) => self.unlink(at, name),
-            None => self.empty(at),
-        }
+    /// Whether there is more to a directory than whiteouts.
+    fn needed(&self, at: usize) -> bool {
+        let has = |child| *self.disk.what(child) != What::Dir || self.needed(child);
+        self.described.contains(&at) || self.disk.names(at).values().any(|&child| has(child))
     }
 
     /// The directory `path`, made where it is missing.
     fn make_parents(&mut self, path: &[u8]) -> Result<usize> {
         let plain = Meta::new(0o755, (0, 0), 0);
-        let place = self.walk(path, true, Some(&plain))?;
+        let place = self.disk.walk(path, true, Some(&plain))?;
         match (place.inode, place.name) {
-            (Some(at), _) if *self.what(at) == What::Dir => Ok(at),
-            (None, Some(name)) => Ok(self.create(place.directory, &name, What::Dir, plain)),
+            (Some(at), _) if *self.disk.what(at) == What::Dir => Ok(at),
+            (None, Some(name)) => Ok(self.disk.create(place.directory, &name, What::Dir, plain)),
             _ => Err(Errno::NotDir),
         }
     }
 
-    fn extract_one(&mut self, path: &[u8], entry: Entry) -> Result<()> {
+    fn entry(&mut self, path: &[u8], entry: Entry, below: &mut Disk) -> Result<()> {
         if path.is_empty() {
             if entry.flag != b'5' {
                 return Err(Errno::IsDir);
             }
-            *self.meta_mut(0) = entry.meta;
+            *self.disk.meta_mut(0) = entry.meta;
+            self.described.insert(0);
             return Ok(());
         }
         let (parent, name) = split(path);
         let at = self.make_parents(parent)?;
-        let there = self.walk_name(at, name);
+        let there = self.disk.walk_name(at, name);
         if let (b'5', Some(inode)) = (entry.flag, there)
-            && *self.what(inode) == What::Dir
+            && *self.disk.what(inode) == What::Dir
         {
-            *self.meta_mut(inode) = entry.meta;
+            *self.disk.meta_mut(inode) = entry.meta;
+            self.described.insert(inode);
             return Ok(());
         }
-        self.unlink(at, name);
+        self.disk.unlink(at, name);
         let what = match entry.flag {
-            b'1' => return self.hard_link(at, name, &clean(&entry.link)?),
+            b'1' => {
+                let target = clean(&entry.link)?;
+                return self.hard_link((at, name), path, &target, below);
+            }
             b'2' if entry.link.is_empty() => return Err(Errno::NoEnt),
             b'2' => What::Symlink(entry.link),
             b'3' => What::Char(entry.device.0, entry.device.1),
@@ -232,17 +300,38 @@ impl Disk {
             b'6' => What::Fifo,
             _ => What::File(entry.data),
         };
-        self.create(at, name, what, entry.meta);
+        let inode = self.disk.create(at, name, what, entry.meta);
+        if entry.flag == b'5' {
+            self.described.insert(inode);
+        }
         Ok(())
     }
 
-    fn hard_link(&mut self, at: usize, name: &[u8], target: &[u8]) -> Result<()> {
-        let place = self.walk(target, false, None)?;
-        let inode = place.inode.ok_or(Errno::NoEnt)?;
-        if *self.what(inode) == What::Dir {
+    fn hard_link(
+        &mut self,
+        (at, name): (usize, &[u8]),
+        path: &[u8],
+        target: &[u8],
+        below: &mut Disk,
+    ) -> Result<()> {
+        if path == target {
+            return Err(Errno::NoEnt);
+        }
+        let here = self.disk.walk(target, false, None).ok();
+        if let Some(inode) = here.and_then(|place| place.inode) {
+            if *self.disk.what(inode) == What::Dir {
+                return Err(Errno::IsDir);
+            }
+            self.disk.link(at, name, inode);
+            return Ok(());
+        }
+        let inode = below.walk(target, false, None)?.inode.ok_or(Errno::NoEnt)?;
+        if *below.what(inode) == What::Dir {
             return Err(Errno::IsDir);
         }
-        self.link(at, name, inode);
+        let plain = Meta::new(0, (0, 0), 0);
+        let marker = self.disk.create(at, name, What::Fifo, plain);
+        self.below.insert(marker, inode);
         Ok(())
     }
 }

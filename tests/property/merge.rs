@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use customize::core::cancel::Cancel;
 use customize::core::path::LayerPath;
-use customize::core::tree::{IndexKind, LayerIndex, Node, NodeKind, Tree};
+use customize::core::tree::{IndexKind, LayerIndex, Lookup, Node, NodeKind, Tree};
 use customize::error::{Kind, Result};
 use proptest::prelude::*;
 
@@ -19,7 +20,7 @@ pub(crate) fn tree(layers: &[Layer]) -> Result<Tree> {
             LayerIndex::read(blob.as_slice(), blob.len() as u64)
         })
         .collect::<Result<Vec<_>>>()?;
-    Tree::merge(&indexes)
+    Tree::merge(&indexes, &Cancel::default())
 }
 
 /// The tree as a listing. Contents come from the layers by the digest that the tree knows.
@@ -31,8 +32,7 @@ pub(crate) fn list(tree: &Tree, layers: &[Layer]) -> Listing {
     let root = tree.get(&LayerPath::ROOT).expect("a root");
     let mut first: HashMap<*const Node, Vec<u8>> = HashMap::new();
     let mut nodes: BTreeMap<Vec<u8>, &Node> = tree
-        .walk(&LayerPath::ROOT)
-        .into_iter()
+        .walk(tree.root())
         .map(|(path, node)| (path.as_bytes().to_vec(), node))
         .collect();
     nodes.insert(Vec::new(), root);

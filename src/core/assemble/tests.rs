@@ -87,7 +87,7 @@ fn a_layer_on_an_oci_image() {
     );
     assert_eq!(
         manifest,
-        r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"CONFIG","size":313},"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar+zstd","digest":"LAYER","size":5}],"annotations":{"org.opencontainers.image.base.name":"registry.example.com/base:1","kept":"2","org.opencontainers.image.description":"why","org.opencontainers.image.authors":"who","dev.customize.ticket":"T-1","dev.customize.variant":"dev","org.opencontainers.image.base.digest":"BASE","own":"x"}}"#
+        r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"CONFIG","size":313},"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar+zstd","digest":"LAYER","size":5}],"annotations":{"kept":"2","org.opencontainers.image.description":"why","org.opencontainers.image.authors":"who","dev.customize.ticket":"T-1","dev.customize.variant":"dev","org.opencontainers.image.base.name":"registry.example.com/base:1","org.opencontainers.image.base.digest":"BASE","own":"x"}}"#
     );
 }
 
@@ -101,7 +101,7 @@ fn no_layer_on_an_image_of_docker() {
     );
     assert_eq!(
         manifest,
-        r#"{"schemaVersion":2,"mediaType":"application/vnd.docker.distribution.manifest.v2+json","config":{"mediaType":"application/vnd.docker.container.image.v1+json","digest":"CONFIG","size":234},"layers":[],"annotations":{"org.opencontainers.image.base.name":"registry.example.com/base:1","kept":"1","dev.customize.variant":"prod","org.opencontainers.image.base.digest":"BASE"}}"#
+        r#"{"schemaVersion":2,"mediaType":"application/vnd.docker.distribution.manifest.v2+json","config":{"mediaType":"application/vnd.docker.container.image.v1+json","digest":"CONFIG","size":234},"layers":[],"annotations":{"kept":"1","dev.customize.variant":"prod","org.opencontainers.image.base.name":"registry.example.com/base:1","org.opencontainers.image.base.digest":"BASE"}}"#
     );
 }
 

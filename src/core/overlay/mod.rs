@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::entry::{Content, LayerEntry, LayerEntryKind, Metadata};
 use super::path::LayerPath;
-use super::tree::{Link, Lookup, NodeKind, Seen, Tree};
+use super::tree::{Link, Lookup, Node, NodeId, NodeKind, Seen, Tree};
 
 pub use place::Placement;
 
@@ -81,12 +81,27 @@ impl Cause {
 pub struct Plan {
     /// What is planned, by path.
     pub entries: BTreeMap<LayerPath, Planned>,
+    /// What the user should know.
+    pub notes: Vec<String>,
 }
 
 impl Plan {
     /// Whether the layer would hold nothing.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// Whether the layer would be the same, byte for byte, as that of `other`.
+    pub fn has_layer_of(&self, other: &Self) -> bool {
+        let written = |(path, planned): (&LayerPath, &Planned)| {
+            (path.clone(), planned.metadata.clone(), planned.kind.clone())
+        };
+        self.entries.len() == other.entries.len()
+            && self
+                .entries
+                .iter()
+                .map(written)
+                .eq(other.entries.iter().map(written))
     }
 
     /// The entries as the layer writer takes them.
@@ -111,6 +126,7 @@ pub struct Planner<'a> {
     directories: HashMap<LayerPath, (LayerPath, Vec<Link>)>,
     /// Links that something was placed through: they must lead there in the result too.
     followed: HashSet<LayerPath>,
+    notes: Vec<String>,
 }
 
 /// What new entries get where nothing else is said.
@@ -131,6 +147,7 @@ impl<'a> Planner<'a> {
             defaults,
             directories: HashMap::new(),
             followed: HashSet::new(),
+            notes: Vec::new(),
         }
     }
 
@@ -138,6 +155,7 @@ impl<'a> Planner<'a> {
     pub fn finish(self) -> Plan {
         Plan {
             entries: self.planned,
+            notes: self.notes,
         }
     }
 
@@ -152,15 +170,42 @@ impl<'a> Planner<'a> {
     }
 }
 
+/// A place in the base with the plan on top of it.
+#[derive(Debug, Clone)]
+pub struct Place {
+    path: LayerPath,
+    /// What the base has there.
+    base: Option<NodeId>,
+}
+
 impl Lookup for Planner<'_> {
-    fn look(&self, path: &LayerPath) -> Option<Seen<'_>> {
-        match self.planned.get(path) {
-            None => self.base.look(path),
-            Some(planned) => Some(match &planned.kind {
-                LayerEntryKind::Directory => Seen::Directory,
-                LayerEntryKind::Symlink(target) => Seen::Symlink(target),
-                LayerEntryKind::File(_) => Seen::Other,
-            }),
+    type At = Place;
+
+    fn root(&self) -> Place {
+        Place {
+            path: LayerPath::ROOT,
+            base: Some(self.base.root()),
+        }
+    }
+
+    fn child(&self, at: &Place, name: &[u8]) -> Option<(Place, Seen<'_>)> {
+        let path = at.path.join(name).ok()?;
+        let below = at.base.and_then(|id| self.base.child(&id, name));
+        let seen = match (self.planned.get(&path), below) {
+            (Some(planned), _) => planned.seen(),
+            (None, below) => below?.1,
+        };
+        let base = below.map(|(id, _)| id);
+        Some((Place { path, base }, seen))
+    }
+}
+
+impl Planned {
+    fn seen(&self) -> Seen<'_> {
+        match &self.kind {
+            LayerEntryKind::Directory => Seen::Directory,
+            LayerEntryKind::Symlink(target) => Seen::Symlink(target),
+            LayerEntryKind::File(_) => Seen::Other,
         }
     }
 }
@@ -188,5 +233,15 @@ fn describe(seen: Seen<'_>) -> &'static str {
 /// The metadata of a file of the base, for an edited copy of it.
 fn file_metadata(base: &Tree, path: &LayerPath) -> Option<Metadata> {
     let node = base.get(path)?;
-    matches!(node.kind, NodeKind::File { .. }).then(|| node.metadata.clone())
+    matches!(node.kind, NodeKind::File { .. }).then(|| repeated(node))
+}
+
+/// The metadata of an object of the base, to be repeated in the layer. What overlayfs keeps in
+/// extended attributes for itself is no part of an image: repeated, it could hide files.
+fn repeated(node: &Node) -> Metadata {
+    let mut metadata = node.metadata.clone();
+    metadata.xattrs.retain(|(name, _)| {
+        !name.starts_with(b"trusted.overlay.") && !name.starts_with(b"user.overlay.")
+    });
+    metadata
 }

@@ -1,10 +1,13 @@
 //! Placing what the spec asks for: the steps by which a [`Planner`] grows its plan.
 
-use super::{Action, Cause, DIRECTORY_MODE, Edit, Ids, Planned, Planner, describe, file_metadata};
+use super::{
+    Action, Cause, DIRECTORY_MODE, Edit, Ids, Place, Planned, Planner, describe, file_metadata,
+    repeated,
+};
 use crate::core::entry::{LayerEntryKind, Metadata, SourceEntry, SourceKind};
 use crate::core::path::{LayerPath, escape};
 use crate::core::spec::{Destination, Mode};
-use crate::core::tree::{Link, Lookup, MAX_LINKS, ResolveError, Resolved, Seen, resolve};
+use crate::core::tree::{Link, MAX_LINKS, Node, ResolveError, Resolved, Seen, resolve};
 use crate::error::{Error, Result};
 
 /// One source to be placed.
@@ -22,6 +25,9 @@ pub struct Placement<'a> {
     pub owner: Ids,
     /// The mode of files; directories get search permission where it gives read.
     pub mode: Option<Mode>,
+    /// Whether the entry of the spec itself asks for owner or mode: then a directory that does not
+    /// get them is told of.
+    pub explicit: bool,
     /// Which part of the spec asks for it, such as `copy_files[2]`.
     pub key: &'a str,
     /// The source as the user would say it; `None` where the spec itself holds the bytes.
@@ -57,7 +63,7 @@ impl Planner<'_> {
     /// Plans a directory with default mode and owner, where the base has none.
     pub fn make_directory(&mut self, path: &LayerPath, key: &str) -> Result<()> {
         let metadata = self.metadata(DIRECTORY_MODE, self.defaults.owner);
-        self.directory(path, metadata, Cause::key(key))
+        self.directory(path, metadata, Cause::key(key), false)
             .map_err(|error| error.at(key))
     }
 
@@ -93,11 +99,9 @@ impl Planner<'_> {
         match &entry.kind {
             SourceKind::Directory => {
                 let mode = placement.mode.map_or(DIRECTORY_MODE, Mode::for_directories);
-                self.directory(
-                    &path,
-                    self.metadata(mode, placement.owner),
-                    placement.cause(entry),
-                )
+                let metadata = self.metadata(mode, placement.owner);
+                let explicit = placement.explicit;
+                self.directory(&path, metadata, placement.cause(entry), explicit)
             }
             SourceKind::File {
                 content,
@@ -127,11 +131,21 @@ impl Planner<'_> {
         }
     }
 
-    /// Plans a directory; one that is there already stays as it is.
-    fn directory(&mut self, path: &LayerPath, metadata: Metadata, cause: Cause) -> Result<()> {
+    /// Plans a directory. One of the base stays as it is, and so does one that another entry asked
+    /// for; one that was planned only as a parent is taken over.
+    fn directory(
+        &mut self,
+        path: &LayerPath,
+        metadata: Metadata,
+        cause: Cause,
+        explicit: bool,
+    ) -> Result<()> {
         let Resolved { path, links, .. } = self.locate(path, true)?;
         match self.look(&path) {
-            Some(Seen::Directory) => Ok(()),
+            Some(Seen::Directory) => {
+                self.join(&path, metadata, cause, explicit);
+                Ok(())
+            }
             Some(seen) => Err(collision(&path, "a directory", seen)),
             None => {
                 check_names(&path)?;
@@ -149,10 +163,33 @@ impl Planner<'_> {
         }
     }
 
+    /// A directory that is asked for and is there already.
+    fn join(&mut self, path: &LayerPath, metadata: Metadata, cause: Cause, explicit: bool) {
+        if let Some(planned) = self.planned.get_mut(path)
+            && planned.action == Action::Add
+            && planned.cause.is_none()
+        {
+            planned.metadata = metadata;
+            planned.cause = Some(cause);
+            return;
+        }
+        let base = self.base.get(path).map(|node| &node.metadata);
+        let kept = self.planned.get(path).map(|planned| &planned.metadata);
+        let Some(kept) = kept.or(base).filter(|_| explicit) else {
+            return;
+        };
+        if (kept.mode, kept.uid, kept.gid) != (metadata.mode, metadata.uid, metadata.gid) {
+            self.notes.push(format!(
+                "{}: the directory {path} is there already and keeps mode {:04o} and owner {}:{}",
+                cause.key, kept.mode, kept.uid, kept.gid
+            ));
+        }
+    }
+
     /// Plans a file or link at a path that is resolved already.
     fn put(
         &mut self,
-        at: Resolved,
+        at: Resolved<Place>,
         metadata: Metadata,
         kind: LayerEntryKind,
         cause: Cause,
@@ -176,11 +213,11 @@ impl Planner<'_> {
                 _ => collision(&path, what, Seen::Directory),
             });
         }
-        let action = match self.base.look(&path) {
+        let action = match self.base.get(&path).map(Node::seen) {
             Some(Seen::Directory) => return Err(collision(&path, what, Seen::Directory)),
-            Some(Seen::Symlink(target)) if self.followed.contains(&path) => {
+            Some(Seen::Symlink(target)) => {
                 if kind != LayerEntryKind::Symlink(target.to_vec()) {
-                    return Err(followed(&path));
+                    self.refuse_other_link(&path)?;
                 }
                 Action::Replace
             }
@@ -191,6 +228,22 @@ impl Planner<'_> {
         self.parents(&path)?;
         self.insert(path, action, metadata, kind, links, Some(cause));
         Ok(())
+    }
+
+    /// A link of the base may not be given another target when something was placed through it, or
+    /// when it leads to a directory, all of which would be out of reach at this path.
+    fn refuse_other_link(&self, path: &LayerPath) -> Result<()> {
+        if self.followed.contains(path) {
+            return Err(followed(path));
+        }
+        let leads_to = resolve(self, path, true).ok().map(|resolved| resolved.path);
+        match leads_to {
+            Some(to) if self.look(&to) == Some(Seen::Directory) => Err(Error::usage(format!(
+                "expected to write a symbolic link at {path}, found a link to the directory {to} there, whose content would be out of reach"
+            ))
+            .hint("leave the link out with `exclude`")),
+            _ => Ok(()),
+        }
     }
 
     /// Plans every directory above `path`, which is physical.
@@ -206,7 +259,7 @@ impl Planner<'_> {
                 continue;
             }
             let (action, metadata) = match self.base.get(&parent) {
-                Some(node) if node.is_directory() => (Action::Keep, node.metadata.clone()),
+                Some(node) if node.is_directory() => (Action::Keep, repeated(node)),
                 Some(_) => return Err(collision(&parent, "a directory", Seen::Other)),
                 None => (
                     Action::Add,
@@ -244,12 +297,19 @@ impl Planner<'_> {
         self.planned.insert(path, planned);
     }
 
+    /// What the result has at `path`, which is physical.
+    fn look(&self, path: &LayerPath) -> Option<Seen<'_>> {
+        let planned = self.planned.get(path).map(Planned::seen);
+        planned.or_else(|| self.base.get(path).map(Node::seen))
+    }
+
     /// Resolves `path` through the base and the plan.
-    fn locate(&mut self, path: &LayerPath, follow_last: bool) -> Result<Resolved> {
+    fn locate(&mut self, path: &LayerPath, follow_last: bool) -> Result<Resolved<Place>> {
         let impossible = |error| Error::usage(format!("{path} cannot be written")).because(error);
         let Some((parent, name)) = path.split() else {
             return Ok(Resolved {
                 path: LayerPath::ROOT,
+                at: None,
                 links: Vec::new(),
                 directory: false,
             });
@@ -271,6 +331,7 @@ impl Planner<'_> {
         if !follow_last || !matches!(self.look(&at), Some(Seen::Symlink(_))) {
             return Ok(Resolved {
                 path: at,
+                at: None,
                 links,
                 directory: false,
             });
@@ -347,7 +408,7 @@ fn collision(path: &LayerPath, wanted: &str, found: Seen<'_>) -> Error {
 }
 
 /// A link of the base whose target ends in a slash, and nothing or a file of the plan there.
-fn asks_for_directory(at: &Resolved) -> Error {
+fn asks_for_directory(at: &Resolved<Place>) -> Error {
     let target = at.links.last().map(|link| escape(&link.target));
     Error::usage(format!(
         "expected to write a file at {}, found that the link{} asks for a directory there: its target is `{}`",

@@ -18,8 +18,8 @@ pub const FORMAT_VERSION: u32 = 1;
 /// The most entries that the layers of one image may have together.
 pub const MAX_ENTRIES: usize = 1 << 20;
 
-/// The most bytes that names, link targets and extended attributes may take in all layers of one
-/// image together.
+/// The most bytes that names, link targets, extended attributes and kept contents may take in all
+/// layers of one image together.
 pub const MAX_NAME_BYTES: usize = 256 << 20;
 
 /// Files whose content is kept in the index, since nearly every build reads them.
@@ -42,6 +42,8 @@ fn unpacked_limit(compressed: u64) -> u64 {
 /// What one layer holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LayerIndex {
+    /// Size of the blob in bytes, as it was read.
+    pub size: u64,
     /// Digest of the uncompressed tar.
     pub diff_id: Digest,
     /// Size of the uncompressed tar in bytes.
@@ -122,6 +124,7 @@ impl LayerIndex {
         io::copy(&mut blob, &mut io::sink())
             .map_err(|error| Error::io("after the end of the layer", error))?;
         Ok(Self {
+            size: compressed,
             diff_id,
             uncompressed_size,
             entries: index.entries,
@@ -155,6 +158,7 @@ impl LayerIndex {
             xattrs: Vec::new(),
         };
         Self {
+            size,
             diff_id: digest,
             uncompressed_size: size,
             entries: vec![IndexEntry {
@@ -166,9 +170,11 @@ impl LayerIndex {
         }
     }
 
-    /// The bytes that names, link targets and extended attributes take.
+    /// The bytes that names, link targets, extended attributes and kept contents take.
     pub fn name_bytes(&self) -> usize {
-        self.entries.iter().map(IndexEntry::name_bytes).sum()
+        let names: usize = self.entries.iter().map(IndexEntry::name_bytes).sum();
+        let contents = self.contents.iter().map(|(_, content)| content.len());
+        names + contents.sum::<usize>()
     }
 
     /// The index as bytes for the cache.
@@ -253,6 +259,10 @@ impl Indexer {
         if KEPT.contains(&path.as_bytes()) && size <= MAX_KEPT {
             let mut content = Vec::new();
             data.read_to_end(&mut content).map_err(failed)?;
+            // Of several entries for one path, the last is the file.
+            let entries = &self.entries;
+            self.contents
+                .retain(|(other, _)| entries[*other].path != *path);
             self.contents.push((position, content));
         } else {
             io::copy(&mut data, &mut io::sink()).map_err(failed)?;

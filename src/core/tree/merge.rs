@@ -1,203 +1,172 @@
-//! Applies layer indexes one over the other (OCI image spec, "Applying Changesets").
+//! Lays layers over each other (OCI image spec, "Applying Changesets").
 //!
-//! Of each layer the whiteouts come first, whatever the order in the tar: they speak of the layers
-//! below only. Then the entries, in their order. Parents are resolved through links, as runtimes
-//! do on disk; missing ones are made.
+//! Each layer is unpacked on its own ([`Upper`]), then laid over the tree so far: whiteouts hide
+//! what lower layers have, whatever their order in the tar; directories join; everything else
+//! takes the place of what is there.
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::upper::{UPPER_ROOT, Upper, UpperDirectory, UpperId, UpperNode};
 use super::{
-    IndexEntry, IndexKind, LayerIndex, MAX_ENTRIES, MAX_NAME_BYTES, Node, NodeId, NodeKind, Origin,
-    ROOT, Tree, resolve,
+    IndexKind, LayerIndex, MAX_ENTRIES, MAX_NAME_BYTES, Node, NodeId, NodeKind, Origin, ROOT, Tree,
 };
-use crate::core::path::LayerPath;
+use crate::core::cancel::Cancel;
+use crate::core::path::{LayerPath, escape};
 use crate::error::{Error, Result};
+
+/// The most layers that an image may have: what runtimes can lay over each other.
+pub const MAX_LAYERS: usize = 500;
 
 impl Tree {
     /// Merges the layers of an image, lowest first.
-    pub fn merge<'a>(layers: impl IntoIterator<Item = &'a LayerIndex>) -> Result<Self> {
-        let mut merger = Merger::default();
+    pub fn merge<'a>(
+        layers: impl IntoIterator<Item = &'a LayerIndex>,
+        cancel: &Cancel,
+    ) -> Result<Self> {
+        let mut tree = Self::default();
+        let mut entries = 0;
+        let mut name_bytes = 0;
         for (number, layer) in layers.into_iter().enumerate() {
-            merger
-                .apply(number, layer)
-                .map_err(|error| error.at(format!("layer {} ({})", number + 1, layer.diff_id)))?;
+            let place =
+                |error: Error| error.at(format!("layer {} ({})", number + 1, layer.diff_id));
+            entries += layer.entries.len();
+            name_bytes += layer.name_bytes();
+            check_size(entries, name_bytes).map_err(place)?;
+            let upper = Upper::unpack(layer, number, &tree, cancel).map_err(place)?;
+            let mut over = Over {
+                tree: &mut tree,
+                upper: &upper,
+                layer: number,
+                taken: HashMap::new(),
+            };
+            over.lay().map_err(place)?;
         }
-        Ok(merger.tree)
+        Ok(tree)
     }
 }
 
-#[derive(Default)]
-struct Merger {
-    tree: Tree,
-    /// Directories by the path under which entries named them. Emptied when a link or directory
-    /// goes away, since the path may then lead elsewhere.
-    known: HashMap<LayerPath, NodeId>,
-    entries: usize,
-    name_bytes: usize,
+/// Refuses images of more entries or longer names than [`MAX_ENTRIES`] and [`MAX_NAME_BYTES`].
+pub(super) fn check_size(entries: usize, name_bytes: usize) -> Result<()> {
+    if entries > MAX_ENTRIES || name_bytes > MAX_NAME_BYTES {
+        return Err(Error::integrity(format!(
+            "expected at most {MAX_ENTRIES} entries and {MAX_NAME_BYTES} bytes of names in all layers together, found more"
+        ))
+        .hint("no runtime should be given such an image"));
+    }
+    Ok(())
 }
 
-impl Merger {
-    fn apply(&mut self, layer: usize, index: &LayerIndex) -> Result<()> {
-        self.entries += index.entries.len();
-        self.name_bytes += index.name_bytes();
-        if self.entries > MAX_ENTRIES || self.name_bytes > MAX_NAME_BYTES {
-            return Err(Error::integrity(format!(
-                "expected at most {MAX_ENTRIES} entries and {MAX_NAME_BYTES} bytes of names in all layers, found {} and {}",
-                self.entries, self.name_bytes
-            )));
-        }
-        for entry in &index.entries {
-            match entry.kind {
-                IndexKind::Whiteout => self.white_out(&entry.path),
-                IndexKind::Opaque => self.white_out_children(&entry.path),
-                _ => {}
+struct Over<'a> {
+    tree: &'a mut Tree,
+    upper: &'a Upper,
+    layer: usize,
+    /// What became of the upper's leaves: hard links share it.
+    taken: HashMap<UpperId, NodeId>,
+}
+
+impl Over<'_> {
+    fn lay(&mut self) -> Result<()> {
+        let mut open = vec![(UPPER_ROOT, ROOT, LayerPath::ROOT)];
+        while let Some((from, onto, path)) = open.pop() {
+            let Some(directory) = self.upper.directory(from) else {
+                continue;
+            };
+            if let Some(metadata) = &directory.described {
+                self.tree.node_mut(onto).metadata = metadata.clone();
             }
-        }
-        for (number, entry) in index.entries.iter().enumerate() {
-            if !matches!(entry.kind, IndexKind::Whiteout | IndexKind::Opaque) {
-                let origin = Origin {
-                    layer,
-                    entry: number,
+            self.hide(directory, onto)?;
+            for (name, &id) in &directory.children {
+                let existing = self.children(onto)?.get(name).copied();
+                check_size(self.tree.nodes.len(), 0)?;
+                let Some(to) = self.child(id, existing) else {
+                    continue;
                 };
-                self.add(entry, origin)?;
+                if existing.is_some() && existing != Some(to) {
+                    self.note_through_link(&path, name, id, existing);
+                }
+                if existing != Some(to) {
+                    self.children(onto)?.insert(name.clone(), to);
+                }
+                if self.upper.directory(id).is_some() {
+                    // A name that is too long makes a path that no destination can name.
+                    let below = path.join(name).unwrap_or_else(|_| path.clone());
+                    open.push((id, to, below));
+                }
             }
         }
         Ok(())
     }
 
-    /// Removes what lower layers have at `path`. Nothing there is nothing to do.
-    fn white_out(&mut self, path: &LayerPath) {
-        let Some((parent, name)) = path.split() else {
-            return;
-        };
-        if let Some(directory) = self.existing_directory(&parent) {
-            self.unlink(directory, name);
+    /// Applies the whiteouts of one directory.
+    fn hide(&mut self, directory: &UpperDirectory, onto: NodeId) -> Result<()> {
+        let children = self.children(onto)?;
+        if directory.opaque {
+            children.clear();
         }
-    }
-
-    fn unlink(&mut self, directory: NodeId, name: &[u8]) {
-        let Some(id) = self.children(directory).remove(name) else {
-            return;
-        };
-        if matches!(
-            self.tree.node(id).kind,
-            NodeKind::Directory(_) | NodeKind::Symlink(_)
-        ) {
-            self.known.clear();
+        for name in &directory.whiteouts {
+            children.remove(name);
         }
-    }
-
-    /// Removes what lower layers have inside the directory `path`.
-    fn white_out_children(&mut self, path: &LayerPath) {
-        if let Some(directory) = self.existing_directory(path) {
-            self.children(directory).clear();
-            self.known.clear();
-        }
-    }
-
-    fn existing_directory(&self, path: &LayerPath) -> Option<NodeId> {
-        let path = resolve(&self.tree, path, true).ok()?.path;
-        let id = self.tree.id(&path)?;
-        self.tree.node(id).is_directory().then_some(id)
-    }
-
-    fn add(&mut self, entry: &IndexEntry, origin: Origin) -> Result<()> {
-        let Some((parent, name)) = entry.path.split() else {
-            return self.describe_root(entry);
-        };
-        let parent = self.directory(&parent)?;
-        let existing = self.children(parent).get(name).copied();
-        if let (Some(id), IndexKind::Directory) = (existing, &entry.kind)
-            && self.tree.node(id).is_directory()
-        {
-            self.node_mut(id).metadata = entry.metadata.clone();
-            return Ok(());
-        }
-        // As on disk, the old name goes first: a hard link cannot lead to or through it.
-        self.unlink(parent, name);
-        let id = match &entry.kind {
-            IndexKind::HardLink { target } => self.link_target(&entry.path, target)?,
-            kind => self.push(Node {
-                metadata: entry.metadata.clone(),
-                kind: node_kind(kind, origin),
-            })?,
-        };
-        self.children(parent).insert(name.into(), id);
         Ok(())
     }
 
-    fn describe_root(&mut self, entry: &IndexEntry) -> Result<()> {
-        if !matches!(entry.kind, IndexKind::Directory) {
-            return Err(Error::integrity(
-                "expected a directory as the image's root `/`, found an entry of another type",
+    /// What is at a name after this layer: the upper's, or a lower directory that is joined.
+    /// `None` where whiteouts alone would make a directory.
+    fn child(&mut self, id: UpperId, existing: Option<NodeId>) -> Option<NodeId> {
+        match self.upper.node(id) {
+            UpperNode::Directory(directory) => match existing {
+                Some(lower) if self.tree.node(lower).is_directory() => Some(lower),
+                _ if !directory.needed => None,
+                _ => Some(self.tree.push(Node::implicit_directory())),
+            },
+            UpperNode::Lower(lower) => Some(*lower),
+            UpperNode::Leaf(node) => Some(if let Some(&taken) = self.taken.get(&id) {
+                taken
+            } else {
+                let taken = self.tree.push(node.clone());
+                self.taken.insert(id, taken);
+                taken
+            }),
+        }
+    }
+
+    /// A layer that writes below a link of a lower layer, without a directory entry in its place:
+    /// runtimes on overlayfs make a directory of it, tools that unpack into one place go through.
+    fn note_through_link(
+        &mut self,
+        parent: &LayerPath,
+        name: &[u8],
+        id: UpperId,
+        existing: Option<NodeId>,
+    ) {
+        let undescribed = self
+            .upper
+            .directory(id)
+            .is_some_and(|directory| directory.described.is_none());
+        let over_link =
+            existing.is_some_and(|id| matches!(self.tree.node(id).kind, NodeKind::Symlink(_)));
+        if undescribed && over_link {
+            let slash = if parent.is_root() { "" } else { "/" };
+            self.tree.notes.push(format!(
+                "layer {} of the image writes below {parent}{slash}{}, a link of a lower layer: container runtimes make it a directory there, and what the link led to is out of reach",
+                self.layer + 1,
+                escape(name)
             ));
         }
-        self.node_mut(ROOT).metadata = entry.metadata.clone();
-        Ok(())
     }
 
-    fn link_target(&self, link: &LayerPath, target: &LayerPath) -> Result<NodeId> {
-        let missing = || {
-            Error::integrity(format!(
-                "the hard link {link} leads to {target}: expected a file there, in this layer before the link or in a lower layer"
-            ))
-        };
-        let resolved = resolve(&self.tree, target, false).map_err(|e| missing().because(e))?;
-        let id = self.tree.id(&resolved.path).ok_or_else(missing)?;
-        if self.tree.node(id).is_directory() {
-            return Err(missing());
-        }
-        Ok(id)
-    }
-
-    /// The directory that `path` leads to; made where it is missing.
-    fn directory(&mut self, path: &LayerPath) -> Result<NodeId> {
-        if let Some(&id) = self.known.get(path) {
-            return Ok(id);
-        }
-        let not_there = || Error::integrity(format!("expected a directory at {path}"));
-        let resolved =
-            resolve(&self.tree, path, true).map_err(|error| not_there().because(error))?;
-        let mut at = ROOT;
-        for name in resolved.path.components() {
-            at = if let Some(&id) = self.children(at).get(name) {
-                id
-            } else {
-                let id = self.push(Node::implicit_directory())?;
-                self.children(at).insert(name.into(), id);
-                id
-            };
-            if !self.tree.node(at).is_directory() {
-                return Err(not_there().because(super::ResolveError::NotADirectory(path.clone())));
-            }
-        }
-        self.known.insert(path.clone(), at);
-        Ok(at)
-    }
-
-    fn push(&mut self, node: Node) -> Result<NodeId> {
-        let id = u32::try_from(self.tree.nodes.len())
-            .map_err(|_| Error::internal("the image has more than 4 billion entries"))?;
-        self.tree.nodes.push(node);
-        Ok(NodeId(id))
-    }
-
-    fn node_mut(&mut self, id: NodeId) -> &mut Node {
-        &mut self.tree.nodes[id.0 as usize]
-    }
-
-    /// The entries of the directory `id`; every caller has seen that it is one.
-    fn children(&mut self, id: NodeId) -> &mut BTreeMap<Box<[u8]>, NodeId> {
-        match &mut self.node_mut(id).kind {
-            NodeKind::Directory(children) => children,
-            kind => unreachable!("{kind:?} is not a directory"),
+    fn children(&mut self, id: NodeId) -> Result<&mut BTreeMap<Box<[u8]>, NodeId>> {
+        match &mut self.tree.node_mut(id).kind {
+            NodeKind::Directory(children) => Ok(children),
+            _ => Err(Error::internal(
+                "expected a directory while layers are merged",
+            )),
         }
     }
 }
 
-fn node_kind(kind: &IndexKind, origin: Origin) -> NodeKind {
+/// What an entry of a layer is in the tree.
+pub(super) fn node_kind(kind: &IndexKind, origin: Origin) -> NodeKind {
     match kind {
-        IndexKind::Directory => NodeKind::Directory(BTreeMap::new()),
         IndexKind::File { size, digest } => NodeKind::File {
             size: *size,
             digest: *digest,

@@ -9,6 +9,7 @@ mod merge;
 mod resolve;
 #[cfg(test)]
 mod tests;
+mod upper;
 
 use std::collections::BTreeMap;
 
@@ -17,12 +18,14 @@ use super::entry::Metadata;
 use super::path::LayerPath;
 
 pub use index::{FORMAT_VERSION, IndexEntry, IndexKind, LayerIndex, MAX_ENTRIES, MAX_NAME_BYTES};
+pub use merge::MAX_LAYERS;
 pub use resolve::{Link, Lookup, MAX_LINKS, ResolveError, Resolved, Seen, resolve};
 
 /// The merged file system of an image.
 #[derive(Debug, Clone)]
 pub struct Tree {
     nodes: Vec<Node>,
+    notes: Vec<String>,
 }
 
 /// A file system object; several names of one are hard links.
@@ -67,7 +70,7 @@ pub struct Origin {
 
 /// A handle to a [`Node`] of one [`Tree`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct NodeId(u32);
+pub struct NodeId(usize);
 
 const ROOT: NodeId = NodeId(0);
 
@@ -75,6 +78,7 @@ impl Default for Tree {
     fn default() -> Self {
         Self {
             nodes: vec![Node::implicit_directory()],
+            notes: Vec::new(),
         }
     }
 }
@@ -108,52 +112,77 @@ impl Node {
     }
 }
 
+impl Node {
+    /// What a look-up sees of it.
+    pub fn seen(&self) -> Seen<'_> {
+        match &self.kind {
+            NodeKind::Directory(_) => Seen::Directory,
+            NodeKind::Symlink(target) => Seen::Symlink(target),
+            _ => Seen::Other,
+        }
+    }
+}
+
 impl Tree {
     /// The object behind `id`.
     pub fn node(&self, id: NodeId) -> &Node {
-        &self.nodes[id.0 as usize]
+        &self.nodes[id.0]
+    }
+
+    /// What is odd about the layers, in words.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// The object with exactly this name: no link on the way is followed, nor the last one.
     pub fn get(&self, path: &LayerPath) -> Option<&Node> {
-        self.id(path).map(|id| self.node(id))
+        let id = path.components().try_fold(ROOT, |id, name| {
+            self.node(id).children()?.get(name).copied()
+        });
+        id.map(|id| self.node(id))
     }
 
-    fn id(&self, path: &LayerPath) -> Option<NodeId> {
-        path.components().try_fold(ROOT, |id, name| {
-            self.node(id).children()?.get(name).copied()
+    /// All that is below `top`, by its path from `top` on: parents before children, sorted by name
+    /// in each directory.
+    pub fn walk(&self, top: NodeId) -> impl Iterator<Item = (LayerPath, &Node)> {
+        let children = |id| self.node(id).children().into_iter().flatten();
+        let mut open = vec![(LayerPath::ROOT, children(top))];
+        std::iter::from_fn(move || {
+            loop {
+                let (parent, entries) = open.last_mut()?;
+                let Some((name, &id)) = entries.next() else {
+                    open.pop();
+                    continue;
+                };
+                // Longer than any path: nothing can be placed or copied there.
+                let Ok(path) = parent.join(name) else {
+                    continue;
+                };
+                open.push((path.clone(), children(id)));
+                return Some((path, self.node(id)));
+            }
         })
     }
 
-    /// All names and their objects below `top`, which is left out, parents before children,
-    /// sorted by name in each directory.
-    pub fn walk(&self, top: &LayerPath) -> Vec<(LayerPath, &Node)> {
-        let mut found = Vec::new();
-        let Some(node) = self.get(top) else {
-            return found;
-        };
-        let mut open = vec![(top.clone(), node)];
-        while let Some((path, node)) = open.pop() {
-            for (name, &id) in node.children().into_iter().flatten().rev() {
-                // Names come from valid paths, and no path of the tree is too long: see `merge`.
-                if let Ok(path) = path.join(name) {
-                    open.push((path, self.node(id)));
-                }
-            }
-            if path != *top {
-                found.push((path, node));
-            }
-        }
-        found
+    fn node_mut(&mut self, id: NodeId) -> &mut Node {
+        &mut self.nodes[id.0]
+    }
+
+    fn push(&mut self, node: Node) -> NodeId {
+        self.nodes.push(node);
+        NodeId(self.nodes.len() - 1)
     }
 }
 
 impl Lookup for Tree {
-    fn look(&self, path: &LayerPath) -> Option<Seen<'_>> {
-        self.get(path).map(|node| match &node.kind {
-            NodeKind::Directory(_) => Seen::Directory,
-            NodeKind::Symlink(target) => Seen::Symlink(target),
-            _ => Seen::Other,
-        })
+    type At = NodeId;
+
+    fn root(&self) -> NodeId {
+        ROOT
+    }
+
+    fn child(&self, at: &NodeId, name: &[u8]) -> Option<(NodeId, Seen<'_>)> {
+        let id = *self.node(*at).children()?.get(name)?;
+        Some((id, self.node(id).seen()))
     }
 }

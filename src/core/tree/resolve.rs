@@ -1,18 +1,23 @@
 //! Path resolution as a chroot does it (`path_resolution(7)`), over anything that can look up one
-//! physical path.
+//! name in one directory.
 
-use std::collections::VecDeque;
 use std::fmt;
 
-use crate::core::path::{LayerPath, PathError};
+use crate::core::path::{LayerPath, MAX_PATH, PathError};
 
 /// The most symbolic links that one resolution follows, as in Linux.
 pub const MAX_LINKS: usize = 40;
 
 /// A file system in which single names can be looked up.
 pub trait Lookup {
-    /// What has exactly this name; no link is followed.
-    fn look(&self, path: &LayerPath) -> Option<Seen<'_>>;
+    /// A place in it.
+    type At: Clone;
+
+    /// The root.
+    fn root(&self) -> Self::At;
+
+    /// What has this name in the directory `at`; no link is followed.
+    fn child(&self, at: &Self::At, name: &[u8]) -> Option<(Self::At, Seen<'_>)>;
 }
 
 /// What a look-up saw.
@@ -37,9 +42,11 @@ pub struct Link {
 
 /// Where a path leads.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Resolved {
-    /// The path without links in it; what it names need not exist.
+pub struct Resolved<A> {
+    /// The path without links in it.
     pub path: LayerPath,
+    /// What is there; `None` where nothing is yet.
+    pub at: Option<A>,
     /// The links that were followed, in order.
     pub links: Vec<Link>,
     /// Whether only a directory can be there: the target of the last link ends in a slash or dot.
@@ -81,87 +88,116 @@ impl std::error::Error for ResolveError {}
 
 /// Resolves `path` in `fs`. Links in the parent are followed; a link at the end only where
 /// `follow_last` says so. What does not exist is taken for a directory yet to be made.
-pub fn resolve(
-    fs: &impl Lookup,
+pub fn resolve<F: Lookup>(
+    fs: &F,
     path: &LayerPath,
     follow_last: bool,
-) -> Result<Resolved, ResolveError> {
+) -> Result<Resolved<F::At>, ResolveError> {
     let mut walk = Walk {
-        at: LayerPath::ROOT,
+        fs,
+        above: Vec::new(),
+        length: 0,
         links: Vec::new(),
-        left: path.components().map(<[u8]>::to_vec).collect(),
+        left: path.components().rev().map(<[u8]>::to_vec).collect(),
         directory: false,
     };
-    while let Some(name) = walk.left.pop_front() {
-        walk.step(fs, &name, follow_last)?;
+    while let Some(name) = walk.left.pop() {
+        walk.step(name, follow_last)?;
     }
     Ok(Resolved {
-        path: walk.at,
+        path: walk.path(&[])?,
+        at: walk.at(),
         links: walk.links,
         directory: walk.directory,
     })
 }
 
-struct Walk {
-    at: LayerPath,
+/// The names from the root to where the walk is, and what each is.
+type Steps<A> = Vec<(Vec<u8>, Option<A>)>;
+
+struct Walk<'f, F: Lookup> {
+    fs: &'f F,
+    above: Steps<F::At>,
+    /// The bytes of the names in `above`, each with a slash.
+    length: usize,
     links: Vec<Link>,
-    left: VecDeque<Vec<u8>>,
+    /// The names still to go, the next one last.
+    left: Vec<Vec<u8>>,
+    /// Whether the last name asked for a directory.
     directory: bool,
 }
 
-impl Walk {
-    fn step(
-        &mut self,
-        fs: &impl Lookup,
-        name: &[u8],
-        follow_last: bool,
-    ) -> Result<(), ResolveError> {
-        self.directory = matches!(name, b"" | b"." | b"..");
-        if matches!(name, b"" | b".") {
-            return Ok(());
+impl<F: Lookup> Walk<'_, F> {
+    fn at(&self) -> Option<F::At> {
+        match self.above.last() {
+            None => Some(self.fs.root()),
+            Some((_, at)) => at.clone(),
         }
-        if name == b".." {
-            if !self.at.is_root() && fs.look(&self.at).is_none() {
-                return Err(ResolveError::Missing(self.last_link(), self.at.clone()));
-            }
-            self.at = self.at.parent().unwrap_or_default();
-            return Ok(());
-        }
-        let next = self
-            .at
-            .join(name)
-            .map_err(|error| ResolveError::BadTarget(self.last_link(), error))?;
-        match fs.look(&next) {
-            Some(Seen::Symlink(target)) if follow_last || !self.left.is_empty() => {
-                self.follow(next, target.to_vec())?;
-            }
-            Some(Seen::Other) if !self.left.is_empty() => {
-                return Err(ResolveError::NotADirectory(next));
-            }
-            _ => self.at = next,
-        }
-        Ok(())
+    }
+
+    /// The path to where the walk is, and on to `name`.
+    fn path(&self, name: &[u8]) -> Result<LayerPath, ResolveError> {
+        let above = self.above.iter().map(|(name, _)| name.as_slice());
+        let name = (!name.is_empty()).then_some(name);
+        LayerPath::of(above.chain(name)).map_err(|error| self.bad_target(error))
     }
 
     /// The link whose target is being walked; a path itself holds nothing that needs one.
     fn last_link(&self) -> LayerPath {
-        self.links
-            .last()
-            .map_or_else(|| self.at.clone(), |link| link.path.clone())
+        let link = self.links.last().map(|link| link.path.clone());
+        link.unwrap_or_default()
     }
 
-    fn follow(&mut self, link: LayerPath, target: Vec<u8>) -> Result<(), ResolveError> {
+    fn bad_target(&self, error: PathError) -> ResolveError {
+        ResolveError::BadTarget(self.last_link(), error)
+    }
+
+    fn step(&mut self, name: Vec<u8>, follow_last: bool) -> Result<(), ResolveError> {
+        self.directory = matches!(name.as_slice(), b"" | b"." | b"..");
+        if matches!(name.as_slice(), b"" | b".") {
+            return Ok(());
+        }
+        if name == b".." {
+            if self.at().is_none() {
+                return Err(ResolveError::Missing(self.last_link(), self.path(&[])?));
+            }
+            let gone = self.above.pop();
+            self.length -= gone.map_or(0, |(name, _)| name.len() + 1);
+            return Ok(());
+        }
+        let found = self.at().and_then(|at| self.fs.child(&at, &name));
+        let is_last = self.left.is_empty();
+        match found {
+            Some((_, Seen::Symlink(target))) if follow_last || !is_last => {
+                let target = target.to_vec();
+                let path = self.path(&name)?;
+                return self.follow(path, target);
+            }
+            Some((_, Seen::Other)) if !is_last => {
+                return Err(ResolveError::NotADirectory(self.path(&name)?));
+            }
+            _ => {}
+        }
+        self.length += name.len() + 1;
+        if self.length > MAX_PATH + 1 {
+            return Err(self.bad_target(PathError::TooLong));
+        }
+        self.above.push((name, found.map(|(at, _)| at)));
+        Ok(())
+    }
+
+    fn follow(&mut self, path: LayerPath, target: Vec<u8>) -> Result<(), ResolveError> {
         if self.links.len() == MAX_LINKS {
             let first = self.links.swap_remove(0).path;
             return Err(ResolveError::Loop(first));
         }
         if target.first() == Some(&b'/') {
-            self.at = LayerPath::ROOT;
+            self.above.clear();
+            self.length = 0;
         }
-        for name in target.split(|&byte| byte == b'/').rev() {
-            self.left.push_front(name.to_vec());
-        }
-        self.links.push(Link { path: link, target });
+        let names = target.split(|&byte| byte == b'/').rev();
+        self.left.extend(names.map(<[u8]>::to_vec));
+        self.links.push(Link { path, target });
         Ok(())
     }
 }
@@ -175,12 +211,20 @@ mod tests {
     struct Fake(BTreeMap<LayerPath, &'static str>);
 
     impl Lookup for Fake {
-        fn look(&self, path: &LayerPath) -> Option<Seen<'_>> {
-            self.0.get(path).map(|what| match *what {
+        type At = LayerPath;
+
+        fn root(&self) -> LayerPath {
+            LayerPath::ROOT
+        }
+
+        fn child(&self, at: &LayerPath, name: &[u8]) -> Option<(LayerPath, Seen<'_>)> {
+            let path = at.join(name).ok()?;
+            let seen = match *self.0.get(&path)? {
                 "dir" => Seen::Directory,
                 "file" => Seen::Other,
                 target => Seen::Symlink(target.as_bytes()),
-            })
+            };
+            Some((path, seen))
         }
     }
 
@@ -231,8 +275,21 @@ mod tests {
             ("etc/slash/etc/new", true, "/etc/new"),
             ("new/deep/path", true, "/new/deep/path"),
         ] {
-            assert_eq!(resolved(path, follow), Ok(expected.to_owned()), "{path}");
+            assert_eq!(
+                resolved(path, follow),
+                Ok(expected.to_owned()),
+                "{path} {follow}"
+            );
         }
+    }
+
+    #[test]
+    fn what_is_there_is_told() {
+        let at = |path: &str| resolve(&fake(), &p(path), true).expect("resolves").at;
+        assert_eq!(at("bin"), Some(p("usr/bin")));
+        assert_eq!(at(""), Some(LayerPath::ROOT));
+        assert_eq!(at("bin/new"), None);
+        assert_eq!(at("new/deep"), None);
     }
 
     #[test]

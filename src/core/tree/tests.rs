@@ -36,7 +36,7 @@ fn tar(entries: &[(&str, What)]) -> Vec<u8> {
     tar.into_inner().expect("in memory")
 }
 
-fn merged(layers: &[&[(&str, What)]]) -> Result<Vec<String>> {
+fn tree(layers: &[&[(&str, What)]]) -> Result<Tree> {
     let indexes = layers
         .iter()
         .map(|entries| {
@@ -44,7 +44,11 @@ fn merged(layers: &[&[(&str, What)]]) -> Result<Vec<String>> {
             LayerIndex::read(tar.as_slice(), tar.len() as u64)
         })
         .collect::<Result<Vec<_>>>()?;
-    let tree = Tree::merge(&indexes)?;
+    Tree::merge(&indexes, &crate::core::cancel::Cancel::default())
+}
+
+fn merged(layers: &[&[(&str, What)]]) -> Result<Vec<String>> {
+    let tree = tree(layers)?;
     let shown = |(path, node): (LayerPath, &Node)| match &node.kind {
         NodeKind::Directory(_) => format!("{path}/ {:o}", node.metadata.mode),
         NodeKind::File { size, origin, .. } => {
@@ -54,7 +58,7 @@ fn merged(layers: &[&[(&str, What)]]) -> Result<Vec<String>> {
         NodeKind::Device(_) => format!("{path} device"),
         NodeKind::Fifo => format!("{path} fifo"),
     };
-    Ok(tree.walk(&LayerPath::ROOT).into_iter().map(shown).collect())
+    Ok(tree.walk(ROOT).map(shown).collect())
 }
 
 fn listing(layers: &[&[(&str, What)]]) -> Vec<String> {
@@ -127,33 +131,44 @@ fn types_replace_each_other() {
 }
 
 #[test]
-fn parents_are_resolved_through_links() {
+fn a_layer_sees_its_own_links_and_not_those_below() {
     let lower: &[(&str, What)] = &[
-        ("usr/bin/", Dir(0o755)),
+        ("usr/bin/old", File(b"")),
         ("bin", Link("usr/bin")),
         ("var/run", Link("/run")),
-        ("up", Link("../../../usr/bin")),
+        ("run/kept", File(b"")),
     ];
     let upper: &[(&str, What)] = &[
         ("bin/tool", File(b"")),
-        ("var/run/app/pid", File(b"")),
-        ("up/other", File(b"")),
-        ("bin/.wh.nothing", File(b"")),
+        ("opt/bin", Link("../usr/bin")),
+        ("opt/bin/new", File(b"")),
+        ("var/run/", Dir(0o755)),
+        ("var/run/.wh..wh..opq", File(b"")),
+        ("var/run/new", File(b"")),
+        ("usr/none/.wh.nothing", File(b"")),
     ];
     assert_eq!(
         listing(&[lower, upper]),
         [
-            "/bin -> usr/bin",
+            "/bin/ 755",
+            "/bin/tool 0 from 1.0",
+            "/opt/ 755",
+            "/opt/bin -> ../usr/bin",
             "/run/ 755",
-            "/run/app/ 755",
-            "/run/app/pid 0 from 1.1",
-            "/up -> ../../../usr/bin",
+            "/run/kept 0 from 0.3",
             "/usr/ 755",
             "/usr/bin/ 755",
-            "/usr/bin/other 0 from 1.2",
-            "/usr/bin/tool 0 from 1.0",
+            "/usr/bin/new 0 from 1.2",
+            "/usr/bin/old 0 from 0.0",
             "/var/ 755",
-            "/var/run -> /run",
+            "/var/run/ 755",
+            "/var/run/new 0 from 1.5",
+        ]
+    );
+    assert_eq!(
+        tree(&[lower, upper]).expect("a good image").notes(),
+        [
+            "layer 2 of the image writes below /bin, a link of a lower layer: container runtimes make it a directory there, and what the link led to is out of reach"
         ]
     );
 }
@@ -193,23 +208,23 @@ fn what_no_runtime_could_unpack_is_refused() {
     let cases: [(&[(&str, What)], &str); 11] = [
         (
             &[("a", Hard("missing"))],
-            "the hard link /a leads to /missing: expected a file there, in this layer before the link or in a lower layer",
+            "the hard link /a leads to /missing: expected a file there, in this layer before the link or in a lower layer, found nothing",
         ),
         (
             &[("d/", Dir(0o755)), ("a", Hard("d"))],
-            "the hard link /a leads to /d: expected a file there, in this layer before the link or in a lower layer",
+            "the hard link /a leads to /d: expected a file there, in this layer before the link or in a lower layer, found a directory",
         ),
         (
             &[("d/f", File(b"")), ("d", Hard("d/f"))],
-            "the hard link /d leads to /d/f: expected a file there, in this layer before the link or in a lower layer",
+            "the hard link /d leads to /d/f: expected a file there, in this layer before the link or in a lower layer, found nothing",
         ),
         (
             &[("d/f", File(b"")), ("l", Link("d")), ("d/f", Hard("l/f"))],
-            "the hard link /d/f leads to /l/f: expected a file there, in this layer before the link or in a lower layer",
+            "the hard link /d/f leads to /l/f: expected a file there, in this layer before the link or in a lower layer, found nothing",
         ),
         (
             &[("a", File(b"")), ("a", Hard("a"))],
-            "the hard link /a leads to /a: expected a file there, in this layer before the link or in a lower layer",
+            "the hard link /a leads to /a: expected a file there, in this layer before the link or in a lower layer, found the link itself",
         ),
         (
             &[("l", Link("missing/../d")), ("l/x", File(b""))],

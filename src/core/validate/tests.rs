@@ -53,8 +53,9 @@ fn verdict(
         descriptor: &config,
         bytes: sample.config.as_bytes(),
     };
-    let said = match image(manifest, config, &sample.facts) {
-        Ok(platform) => platform.to_string(),
+    let amd64 = "linux/amd64".parse().expect("a platform");
+    let said = match image(manifest, config, &amd64, &sample.facts) {
+        Ok(()) => "good".to_owned(),
         Err(error) => error.to_string(),
     };
     // digests are told by the word before them
@@ -79,8 +80,8 @@ fn swap(text: &mut String, from: &str, to: &str) {
 }
 
 #[test]
-fn a_good_image_has_its_platform() {
-    assert_eq!(changed(|_| {}), "linux/amd64");
+fn a_good_image_is_good() {
+    assert_eq!(changed(|_| {}), "good");
 }
 
 #[test]
@@ -126,7 +127,7 @@ fn the_history_must_speak_of_all_layers() {
     );
     assert_eq!(
         changed(|sample| swap(&mut sample.config, r#"[{},{"empty_layer":true}]"#, "[]")),
-        "linux/amd64"
+        "good"
     );
 }
 
@@ -214,13 +215,5 @@ fn an_index_must_say_what_its_images_say() {
             "expected an index entry for linux/amd64 with digest {}, found {}",
             one.digest, two.digest
         )
-    );
-    let docker = Descriptor::of(Family::Docker.manifest(), b"1");
-    assert_eq!(
-        index_verdict(
-            &[(platform("linux/amd64"), docker.clone())],
-            &[("linux/amd64", docker)]
-        ),
-        "expected OCI media types only, or Docker's only, found `application/vnd.docker.distribution.manifest.v2+json` in an index of the other family"
     );
 }

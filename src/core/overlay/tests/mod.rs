@@ -64,7 +64,7 @@ fn base() -> Tree {
     }
     let tar = tar.into_inner().expect("in memory");
     let index = LayerIndex::read(tar.as_slice(), tar.len() as u64).expect("a layer");
-    Tree::merge([&index]).expect("a tree")
+    Tree::merge([&index], &crate::core::cancel::Cancel::default()).expect("a tree")
 }
 
 /// One step: a destination and what goes there.
@@ -143,6 +143,7 @@ fn step(planner: &mut Planner<'_>, step: Step, key: &str) -> Result<()> {
         Workdir(at) => return planner.make_directory(&path(at), key),
     };
     planner.place(&Placement {
+        explicit: false,
         destination: &destination.parse::<Destination>()?,
         name: name.as_bytes(),
         by_name,
@@ -279,7 +280,7 @@ const CASES: &[(&str, &[Step])] = &[
     ),
     (
         "a link that is replaced, then followed",
-        &[Dir("/", &["bin>run"]), File("/bin/x")],
+        &[Dir("/", &["dangling>run"]), File("/dangling/x")],
     ),
     ("an edit through a link", &[Edit("/etc/passwd")]),
     ("an edit of what is not there", &[Edit("/etc/group")]),
@@ -340,6 +341,7 @@ const REFUSALS: &[&[Step]] = &[
     &[Workdir("/srv/.wh.app")],
     &[Workdir("/etc/app.conf")],
     &[File("/bin/x"), Dir("/", &["bin>run"])],
+    &[Dir("/", &["bin>run"])],
 ];
 
 #[test]
@@ -351,6 +353,7 @@ fn a_path_that_is_too_long_is_refused() {
     let entries = source(&["one/", "one/more/", "one/more/name"]);
     let error = planner
         .place(&Placement {
+            explicit: false,
             destination: &format!("/{long}").parse().expect("a destination"),
             name: b"d",
             by_name: false,
