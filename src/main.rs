@@ -12,7 +12,7 @@ use customize::core::cancel::Cancel;
 use customize::error::{Error, Kind, Result};
 use customize::report::Report;
 use customize::store::cache;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
 
 fn main() -> ExitCode {
@@ -52,7 +52,8 @@ fn environment(cancel: Cancel) -> Result<Environment> {
     })
 }
 
-/// A first signal stops the work in good order; a second one ends the process at once.
+/// A first signal stops the work in good order; a second one ends the process at once. A file that
+/// may not grow (`ulimit -f`) is an error of the write and not the end of the process.
 fn on_signals() -> Result<Cancel> {
     let flag = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
@@ -61,5 +62,7 @@ fn on_signals() -> Result<Cancel> {
             .and_then(|_| flag::register(signal, Arc::clone(&flag)))
             .map_err(|error| Error::io("cannot watch for signals", error))?;
     }
+    flag::register(SIGXFSZ, Arc::default())
+        .map_err(|error| Error::io("cannot watch for signals", error))?;
     Ok(Cancel::from(flag))
 }
