@@ -3,6 +3,7 @@
 use std::io;
 
 use cap_std::fs::{FileType, FileTypeExt};
+use rustix::io::Errno;
 
 use super::Inner;
 use super::resolve::{Link, Stop};
@@ -201,6 +202,12 @@ fn missing(inner: &Inner, source: &str, path: &LayerPath, link: Option<Link>) ->
 pub(super) fn unreadable(inner: &Inner, path: &LayerPath, error: io::Error) -> Error {
     if error.kind() == io::ErrorKind::NotFound {
         return changed(inner, path, "what was found first", "nothing");
+    }
+    // A link that is none any more, or something that is a link now: the types were looked at
+    // before.
+    let other = [Errno::INVAL, Errno::LOOP, Errno::NOTDIR, Errno::ISDIR];
+    if Errno::from_io_error(&error).is_some_and(|errno| other.contains(&errno)) {
+        return changed(inner, path, "what was found first", "something else").because(error);
     }
     let message = format!(
         "cannot read {} in the context {}",
