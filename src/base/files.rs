@@ -147,14 +147,16 @@ impl Files {
             }]);
         }
         let mut named: Vec<(LayerPath, LayerPath)> = Vec::new();
+        let mut excluded = Excluded::new(exclude);
         for (below, _) in self.tree.walk(top) {
+            let excluded = excluded.covers(&below);
             // As the user says it: below the prefix, however that is linked.
             let said = prefix.join_all(&below);
             let said = said.map_err(|error| nothing().because(error))?;
             let covered = named
                 .last()
                 .is_some_and(|(_, above)| below.starts_with(above));
-            if !covered && pattern.matches(&said) && !excluded(&below, exclude) {
+            if !covered && !excluded && pattern.matches(&said) {
                 named.push((said, below));
             }
         }
@@ -180,14 +182,12 @@ impl Files {
 
     /// What is named and all below it, by path relative to it.
     fn below(&self, named: &Named, exclude: &[Glob]) -> Result<Vec<(LayerPath, &Node)>> {
-        let excluded = |path: &LayerPath| {
-            let below = named.below_prefix.join_all(path);
-            below.is_ok_and(|below| excluded(&below, exclude))
-        };
+        let mut excluded = Excluded::new(exclude);
         let mut bytes = 0;
         let mut entries = vec![(LayerPath::ROOT, self.tree.node(named.at))];
         for (path, node) in self.tree.walk(named.at) {
-            if excluded(&path) {
+            let below = named.below_prefix.join_all(&path);
+            if below.is_ok_and(|below| excluded.covers(&below)) {
                 continue;
             }
             bytes += path.as_bytes().len();
@@ -304,10 +304,30 @@ fn source_kind(
     })
 }
 
-/// Whether `path` or a directory above it is excluded.
-fn excluded(path: &LayerPath, exclude: &[Glob]) -> bool {
-    let hit = |path: &LayerPath| exclude.iter().any(|glob| glob.matches(path));
-    !exclude.is_empty() && (hit(path) || path.ancestors().any(|above| hit(&above)))
+/// What is excluded of a walk, in which all that lies below a path follows it at once: each path
+/// is matched once, however deep it is.
+struct Excluded<'a> {
+    globs: &'a [Glob],
+    /// The last path that a glob matched.
+    top: Option<LayerPath>,
+}
+
+impl<'a> Excluded<'a> {
+    fn new(globs: &'a [Glob]) -> Self {
+        Self { globs, top: None }
+    }
+
+    /// Whether the next path of the walk or a directory above it is excluded.
+    fn covers(&mut self, path: &LayerPath) -> bool {
+        if self.top.as_ref().is_some_and(|top| path.starts_with(top)) {
+            return true;
+        }
+        let hit = self.globs.iter().any(|glob| glob.matches(path));
+        if hit {
+            self.top = Some(path.clone());
+        }
+        hit
+    }
 }
 
 /// The bytes of files out of layers, kept on disk until the new layer is written.
