@@ -6,6 +6,7 @@ mod examples;
 mod golden;
 mod property;
 mod readmes;
+mod hostile;
 mod schema;
 mod spec_errors;
 mod spec_reference;
