@@ -17,11 +17,11 @@ use signal_hook::flag;
 
 fn main() -> ExitCode {
     // First of all, so that there is no moment at which a signal leaves something behind.
-    let cancel = on_signals();
+    let signals = on_signals();
     let cli = Cli::parse();
     let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let report = Report::new(cli.talk, no_color);
-    let result = cancel
+    let result = signals
         .and_then(environment)
         .and_then(|environment| commands::run(&cli, &environment, &report));
     match result {
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn environment(cancel: Cancel) -> Result<Environment> {
+fn environment(signals: Signals) -> Result<Environment> {
     let source_date_epoch = match env::var("SOURCE_DATE_EPOCH") {
         Ok(text) => Some(text),
         Err(env::VarError::NotPresent) => None,
@@ -48,21 +48,33 @@ fn environment(cancel: Cancel) -> Result<Environment> {
     Ok(Environment {
         source_date_epoch,
         cache_dir: cache::default_dir(cache_home.as_deref(), home.as_deref()),
-        cancel,
+        cancel: Cancel::from(signals.stop),
+        at_once: signals.at_once,
     })
 }
 
-/// A first signal stops the work in good order; a second one ends the process at once. A file that
-/// may not grow (`ulimit -f`) is an error of the write and not the end of the process.
-fn on_signals() -> Result<Cancel> {
-    let flag = Arc::new(AtomicBool::new(false));
+/// Before the work begins, a signal ends the process at once. Then a first one stops the work in
+/// good order, and only a second one ends the process. A file that may not grow (`ulimit -f`) is
+/// an error of the write and not the end of the process.
+fn on_signals() -> Result<Signals> {
+    let signals = Signals {
+        stop: Arc::default(),
+        at_once: Arc::new(AtomicBool::new(true)),
+    };
+    let watch = |error| Error::io("cannot watch for signals", error);
     for signal in [SIGINT, SIGTERM] {
         let code = i32::from(Kind::Interrupted.exit_code());
-        flag::register_conditional_shutdown(signal, code, Arc::clone(&flag))
-            .and_then(|_| flag::register(signal, Arc::clone(&flag)))
-            .map_err(|error| Error::io("cannot watch for signals", error))?;
+        flag::register_conditional_shutdown(signal, code, Arc::clone(&signals.at_once))
+            .and_then(|_| flag::register(signal, Arc::clone(&signals.at_once)))
+            .and_then(|_| flag::register(signal, Arc::clone(&signals.stop)))
+            .map_err(watch)?;
     }
-    flag::register(SIGXFSZ, Arc::default())
-        .map_err(|error| Error::io("cannot watch for signals", error))?;
-    Ok(Cancel::from(flag))
+    flag::register(SIGXFSZ, Arc::default()).map_err(watch)?;
+    Ok(signals)
+}
+
+/// What signals raise.
+struct Signals {
+    stop: Arc<AtomicBool>,
+    at_once: Arc<AtomicBool>,
 }

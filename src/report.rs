@@ -25,25 +25,21 @@ impl Report {
         }
     }
 
-    /// Whether the user wants JSON.
-    pub fn json(&self) -> bool {
-        self.talk.json
-    }
-
     /// Whether the user wants every detail.
     pub fn verbose(&self) -> bool {
         self.talk.verbose
     }
 
-    /// Prints the command's data: `text`, or `value` as JSON where the user wants that.
-    pub fn data(&self, text: &str, value: &impl Serialize) -> Result<()> {
+    /// Prints the command's data: `text`, or `value` as JSON where the user wants that. A line end
+    /// is added where it is missing.
+    pub fn data<T: Serialize>(&self, text: &str, value: impl FnOnce() -> T) -> Result<()> {
         let mut out = io::stdout().lock();
         let written = if self.talk.json {
-            let json = serde_json::to_string_pretty(value)
+            let json = serde_json::to_string_pretty(&value())
                 .map_err(|error| Error::internal("cannot write JSON").because(error))?;
             writeln!(out, "{json}")
         } else {
-            out.write_all(text.as_bytes())
+            writeln!(out, "{}", text.trim_end_matches('\n'))
         };
         written
             .and_then(|()| out.flush())

@@ -24,6 +24,18 @@ pub fn file() -> Result<File> {
     })
 }
 
+/// Adds to the error of a full disk where the space is missing.
+pub fn when_full(error: Error) -> Error {
+    let cause =
+        std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<io::Error>());
+    if cause.is_some_and(|cause| cause.kind() == io::ErrorKind::StorageFull) {
+        return error.hint(
+            "the new layer waits in the directory for temporary files: set TMPDIR to one with more space",
+        );
+    }
+    error
+}
+
 impl Slice {
     /// The `size` bytes of `file` from `start` on.
     pub fn new(file: Arc<File>, start: u64, size: u64) -> Self {

@@ -13,7 +13,7 @@ use crate::core::descriptor::Descriptor;
 use crate::core::digest::{Digest, Hashing};
 use crate::core::entry::{Content, ContentSource, SourceEntry, SourceKind, SourceMatch};
 use crate::core::image::{LayerDescriptor, Manifest};
-use crate::core::path::LayerPath;
+use crate::core::path::{LayerPath, escape};
 use crate::core::spec::{Glob, SourcePattern};
 use crate::core::tar_reader::TarReader;
 use crate::core::tree::{
@@ -90,18 +90,20 @@ impl Files {
         Ok(Some(content))
     }
 
-    /// What `pattern` names in this file system, without what `exclude` matches; the bytes of all
-    /// files are put into `spool`.
+    /// What `pattern` names in this file system, without what `exclude` matches, and what of it is
+    /// not copied; the bytes of all files are put into `spool`.
     pub fn collect(
         &self,
         pattern: &SourcePattern,
         exclude: &[Glob],
         spool: &Spool,
-    ) -> Result<Vec<SourceMatch>> {
+    ) -> Result<(Vec<SourceMatch>, Vec<String>)> {
+        let mut notes = Vec::new();
         let mut found = Vec::new();
         for named in self.named(pattern, exclude)? {
-            let nodes = self.below(&named, exclude)?;
-            found.push((named.said, nodes));
+            let entries = self.below(&named, exclude)?;
+            note_dropped(&named.said, &entries, &mut notes);
+            found.push((named.said, entries));
         }
         let wanted = found.iter().flat_map(|(_, nodes)| nodes);
         let contents = self.spool(wanted.map(|(_, node)| *node), spool)?;
@@ -111,7 +113,7 @@ impl Files {
                 path,
             })
         };
-        found
+        let matches = found
             .into_iter()
             .map(|(shown, nodes)| {
                 Ok(SourceMatch {
@@ -124,7 +126,8 @@ impl Files {
                         .map_err(|error| error.at(shown.to_string()))?,
                 })
             })
-            .collect()
+            .collect::<Result<_>>()?;
+        Ok((matches, notes))
     }
 
     /// What is named, in the order of the tree.
@@ -267,6 +270,29 @@ impl Files {
         }
         reader.finish()?;
         blob.finish()
+    }
+}
+
+/// Owner and mode are the spec's, so special bits and extended attributes stay behind: a program
+/// may need them.
+fn note_dropped(said: &LayerPath, entries: &[(LayerPath, &Node)], notes: &mut Vec<String>) {
+    for (path, node) in entries {
+        if !matches!(node.kind, NodeKind::File { .. }) {
+            continue;
+        }
+        let special = [(0o4000, "setuid"), (0o2000, "setgid"), (0o1000, "sticky")];
+        let bits = special
+            .iter()
+            .filter(|(bit, _)| node.metadata.mode & bit != 0);
+        let mut dropped: Vec<String> = bits.map(|(_, name)| (*name).to_owned()).collect();
+        dropped.extend(node.metadata.xattrs.iter().map(|(name, _)| escape(name)));
+        if !dropped.is_empty() {
+            let path = said.join_all(path).unwrap_or_else(|_| said.clone());
+            notes.push(format!(
+                "{path} loses what makes it more than a file: {}",
+                dropped.join(", ")
+            ));
+        }
     }
 }
 

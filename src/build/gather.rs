@@ -2,6 +2,7 @@
 //! does not depend on the platform is looked for once, so that equal plans stay equal.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use super::Request;
 use crate::base::{Files, Spool};
@@ -22,14 +23,16 @@ pub(super) struct Gathered {
     /// What stands before a path that is shown: nothing for the context, an image's name and a
     /// colon for an image; `None` where the spec holds the bytes.
     pub(super) from: Option<String>,
+    /// What of the source is not copied.
+    notes: Vec<String>,
 }
 
 /// Finds what the entries of `copy_files` name.
 pub(super) struct Sources<'a> {
     request: &'a Request,
     spool: Spool,
-    /// Entries that are the same for every platform, by their number.
-    common: HashMap<usize, Gathered>,
+    /// What was found, by the entry's number and, where it depends on that, the platform.
+    found: HashMap<(usize, Option<Platform>), Rc<Gathered>>,
     /// Other images, opened.
     images: HashMap<(String, Platform), Files>,
 }
@@ -39,7 +42,7 @@ impl<'a> Sources<'a> {
         Ok(Self {
             request,
             spool: Spool::new()?,
-            common: HashMap::new(),
+            found: HashMap::new(),
             images: HashMap::new(),
         })
     }
@@ -50,19 +53,32 @@ impl<'a> Sources<'a> {
         number: usize,
         copy: &CopyFile,
         platform: &Platform,
-    ) -> Result<Gathered> {
-        if let Some(gathered) = self.common.get(&number) {
-            return Ok(gathered.clone());
+    ) -> Result<Rc<Gathered>> {
+        let of_image = matches!(copy.what, CopySource::Image(..));
+        let key = (number, of_image.then(|| platform.clone()));
+        if let Some(gathered) = self.found.get(&key) {
+            return Ok(Rc::clone(gathered));
         }
-        let gathered = match &copy.what {
+        let gathered = Rc::new(match &copy.what {
             CopySource::Inline(text) => inline(text),
             CopySource::Context(pattern) => self.context(pattern, &copy.exclude)?,
             CopySource::Image(name, pattern) => {
-                return self.image(name, pattern, &copy.exclude, platform);
+                self.image(name, pattern, &copy.exclude, platform)?
             }
-        };
-        self.common.insert(number, gathered.clone());
+        });
+        self.found.insert(key, Rc::clone(&gathered));
         Ok(gathered)
+    }
+
+    /// What the user should know of the files that were found.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let mut found: Vec<_> = self.found.iter().collect();
+        found.sort_by_key(|(key, _)| *key);
+        let notes = found.into_iter().flat_map(|((number, _), gathered)| {
+            let notes = gathered.notes.iter();
+            notes.map(move |note| format!("copy_files[{number}]: {note}"))
+        });
+        notes.collect()
     }
 
     fn context(&self, pattern: &SourcePattern, exclude: &[Glob]) -> Result<Gathered> {
@@ -86,6 +102,7 @@ impl<'a> Sources<'a> {
             matches: found,
             by_name: pattern.glob().is_some(),
             from: Some(String::new()),
+            notes: Vec::new(),
         })
     }
 
@@ -101,9 +118,11 @@ impl<'a> Sources<'a> {
             let files = self.request.opener.files(name, platform)?;
             self.images.insert(key.clone(), files);
         }
-        let matches = self.images[&key].collect(pattern, exclude, &self.spool);
+        let collected = self.images[&key].collect(pattern, exclude, &self.spool);
+        let (matches, notes) = collected.map_err(|error| error.at(name.to_string()))?;
         Ok(Gathered {
-            matches: matches.map_err(|error| error.at(name.to_string()))?,
+            matches,
+            notes,
             by_name: pattern.glob().is_some(),
             from: Some(format!("{name}:")),
         })
@@ -126,5 +145,6 @@ fn inline(text: &str) -> Gathered {
         }],
         by_name: false,
         from: None,
+        notes: Vec::new(),
     }
 }

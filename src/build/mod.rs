@@ -2,6 +2,7 @@
 //! temporary files; where the result goes is decided by whoever asks for it.
 
 mod gather;
+mod owners;
 mod plan;
 
 use std::collections::BTreeMap;
@@ -75,11 +76,10 @@ pub fn build(request: &Request) -> Result<Outcome> {
     }
     let mut notes = base.notes.clone();
     let plans = plan::plans(request, &base, &mut notes)?;
-    let mut layers = Layers::new(request);
+    let layers = write_layers(request, &plans)?;
     let mut images = Vec::new();
     let mut platforms = Vec::new();
-    for (image, planned) in base.images.iter().zip(plans) {
-        let layer = layers.write(&planned.plan)?;
+    for ((image, planned), layer) in base.images.iter().zip(plans).zip(layers) {
         let documents = assemble(request, image, &planned, layer.as_ref())?;
         let (image, outcome) = finish(image, planned, layer, documents)?;
         check_image(&image, &base)?;
@@ -122,46 +122,42 @@ fn check_base(image: &BaseImage, request: &Request) -> Result<()> {
     check().map_err(|error| error.at(format!("the base for {}", image.platform)))
 }
 
-/// Writes layers, each different one once: platforms with equal plans share theirs.
-struct Layers<'a> {
-    options: LayerOptions,
-    cancel: &'a Cancel,
-    written: Vec<(Plan, LayerSummary, Slice)>,
+/// A layer, and its bytes.
+type Written = (LayerSummary, Slice);
+
+/// The layer of each plan; `None` where there is nothing in it. Plans whose layers would be equal
+/// share one.
+fn write_layers(request: &Request, plans: &[plan::PlatformPlan]) -> Result<Vec<Option<Written>>> {
+    let mut layers: Vec<Option<Written>> = Vec::new();
+    for planned in plans {
+        let same = |(other, _): &(&plan::PlatformPlan, _)| other.plan.has_layer_of(&planned.plan);
+        let shared = plans.iter().zip(&layers).find(same);
+        let layer = match shared {
+            Some((_, layer)) => layer.clone(),
+            None if planned.plan.is_empty() => None,
+            None => Some(write_one(request, &planned.plan)?),
+        };
+        layers.push(layer);
+    }
+    Ok(layers)
 }
 
-impl<'a> Layers<'a> {
-    fn new(request: &'a Request) -> Self {
-        Self {
-            options: LayerOptions {
-                compression: request.spec.compression,
-                level: request.spec.compression_level,
-                threads: request.opener.threads,
-            },
-            cancel: &request.opener.cancel,
-            written: Vec::new(),
-        }
-    }
-
-    /// The layer of `plan`, and its bytes; `None` where there is nothing in it.
-    fn write(&mut self, plan: &Plan) -> Result<Option<(LayerSummary, Slice)>> {
-        if plan.is_empty() {
-            return Ok(None);
-        }
-        if let Some((_, layer, bytes)) = self.written.iter().find(|(other, ..)| other == plan) {
-            return Ok(Some((*layer, bytes.clone())));
-        }
-        let mut file = temporary::file()?;
-        let out = CancelWriter {
-            inner: io::BufWriter::with_capacity(1 << 18, &mut file),
-            cancel: self.cancel,
-        };
-        let layer = write_layer(&plan.layer_entries(), &self.options, out)?;
-        file.rewind()
-            .map_err(|error| Error::io("cannot read back the new layer", error))?;
-        let bytes = Slice::new(Arc::new(file), 0, layer.size);
-        self.written.push((plan.clone(), layer, bytes.clone()));
-        Ok(Some((layer, bytes)))
-    }
+fn write_one(request: &Request, plan: &Plan) -> Result<Written> {
+    let options = LayerOptions {
+        compression: request.spec.compression,
+        level: request.spec.compression_level,
+        threads: request.opener.threads,
+    };
+    let mut file = temporary::file()?;
+    let out = CancelWriter {
+        inner: io::BufWriter::with_capacity(1 << 18, &mut file),
+        cancel: &request.opener.cancel,
+    };
+    let layer = write_layer(&plan.layer_entries(), &options, out).map_err(temporary::when_full)?;
+    file.rewind()
+        .map_err(|error| Error::io("cannot read back the new layer", error))?;
+    let bytes = Slice::new(Arc::new(file), 0, layer.size);
+    Ok((layer, bytes))
 }
 
 /// Stops the writing of a layer when the user says so.

@@ -1,17 +1,14 @@
-//! The plan of each platform: accounts first, then the config, since owners may be named by
-//! either, then the files in the order of the spec.
+//! The plan of each platform: config and accounts first, since owners are named by either, then
+//! the files in the order of the spec.
 
 use super::Request;
 use super::gather::{Gathered, Sources};
-use crate::base::{Base, BaseImage, Files};
-use crate::core::accounts::{self, AccountFile, Accounts, NewGroup, NewUser};
-use crate::core::entry::Content;
+use super::owners::{self, Owners};
+use crate::base::{Base, BaseImage};
 use crate::core::json::Object;
 use crate::core::overlay::{Defaults, Edit, Ids, Placement, Plan, Planner};
-use crate::core::path::LayerPath;
 use crate::core::runtime::{self, Change};
-use crate::core::spec::{CopyFile, Owner, Principal, Spec};
-use crate::core::tree::resolve;
+use crate::core::spec::{CopyFile, Spec};
 use crate::error::{Error, Result};
 
 /// What is planned for one platform.
@@ -44,44 +41,86 @@ fn plan(
     notes: &mut Vec<String>,
 ) -> Result<PlatformPlan> {
     let spec = &request.spec;
-    let accounts = accounts(spec, &image.files)?;
     let mut runtime = image.config.runtime()?;
     let changes = runtime::merge(&mut runtime, &spec.config)?;
-    let owners = Owners {
-        accounts: &accounts,
-        user: runtime::user(&runtime)?,
+    let user = runtime::user(&runtime)?;
+    let accounts = owners::accounts(spec, &image.files, &user)?;
+    let mut layout = Layout {
+        request,
+        image,
+        sources,
+        runtime: &runtime,
     };
-    let default_owner = owners.ids(spec.defaults.owner.as_ref(), "defaults.owner")?;
-    let defaults = Defaults {
-        owner: default_owner,
-        mtime: request.time.seconds().cast_signed(),
-    };
-    let mut planner = Planner::new(&image.files.tree, defaults);
-    for (file, path) in [(&accounts.passwd, PASSWD), (&accounts.group, GROUP)] {
-        edit_accounts(&mut planner, file, path)?;
+    let mut owners = Owners::new(accounts, user);
+    let mut plan = layout.plan(&owners)?;
+    // The files may bring other accounts than the base has; then owners are looked up in those.
+    if owners.were_asked() {
+        owners = owners.of_result(&plan, &image.files)?;
+        plan = layout.plan(&owners)?;
     }
-    for (number, copy) in spec.copy_files.iter().enumerate() {
-        let cause = format!("copy_files[{number}]");
-        let owner = match &copy.owner {
-            None => default_owner,
-            Some(owner) => owners.ids(Some(owner), &format!("{cause}.owner"))?,
-        };
-        let gathered = sources
-            .gather(number, copy, &image.platform)
-            .map_err(|error| error.at(cause.clone()))?;
-        place(&mut planner, spec, copy, &gathered, owner, &cause)?;
+    owners.note_user(notes);
+    for note in layout.sources.notes() {
+        push_new(notes, note);
     }
-    if spec.config.workdir.is_some()
-        && let Some(workdir) = runtime::workdir(&runtime)?
-    {
-        planner.make_directory(&workdir, "config.workdir")?;
+    for note in std::mem::take(&mut plan.notes) {
+        push_new(notes, note);
     }
-    note_names(&accounts, &runtime, notes)?;
     Ok(PlatformPlan {
-        plan: planner.finish(),
+        plan,
         runtime,
         changes,
     })
+}
+
+fn push_new(notes: &mut Vec<String>, note: String) {
+    if !notes.contains(&note) {
+        notes.push(note);
+    }
+}
+
+/// What one platform's plan is made of.
+struct Layout<'a, 'b> {
+    request: &'a Request,
+    image: &'a BaseImage,
+    sources: &'a mut Sources<'b>,
+    runtime: &'a Object,
+}
+
+impl Layout<'_, '_> {
+    /// Plans everything: accounts, files in the order of the spec, working directory.
+    fn plan(&mut self, owners: &Owners) -> Result<Plan> {
+        let spec = &self.request.spec;
+        let default_owner = owners.ids(spec.defaults.owner.as_ref(), "defaults.owner")?;
+        let defaults = Defaults {
+            owner: default_owner,
+            mtime: self.request.time.seconds().cast_signed(),
+        };
+        let mut planner = Planner::new(&self.image.files.tree, defaults);
+        for (content, path) in owners.edited()? {
+            planner.edit(Edit {
+                path: &path,
+                content,
+                key: "accounts",
+            })?;
+        }
+        for (number, copy) in spec.copy_files.iter().enumerate() {
+            self.request.opener.cancel.check()?;
+            let key = format!("copy_files[{number}]");
+            let owner = match &copy.owner {
+                None => default_owner,
+                Some(owner) => owners.ids(Some(owner), &format!("{key}.owner"))?,
+            };
+            let gathered = self.sources.gather(number, copy, &self.image.platform);
+            let gathered = gathered.map_err(|error| error.at(key.clone()))?;
+            place(&mut planner, spec, copy, &gathered, owner, &key)?;
+        }
+        if spec.config.workdir.is_some()
+            && let Some(workdir) = runtime::workdir(self.runtime)?
+        {
+            planner.make_directory(&workdir, "config.workdir")?;
+        }
+        Ok(planner.finish())
+    }
 }
 
 fn place(
@@ -108,120 +147,6 @@ fn place(
                 .map(|from| format!("{from}{}", found.shown))
                 .as_deref(),
         })?;
-    }
-    Ok(())
-}
-
-const PASSWD: &str = "etc/passwd";
-const GROUP: &str = "etc/group";
-
-fn path(text: &str) -> Result<LayerPath> {
-    LayerPath::parse(text)
-        .map_err(|error| Error::internal(format!("bad path {text}")).because(error))
-}
-
-/// The base's accounts with those of the spec.
-fn accounts(spec: &Spec, files: &Files) -> Result<Accounts> {
-    let passwd = files.read(&path(PASSWD)?, accounts::MAX_SIZE)?;
-    let group = files.read(&path(GROUP)?, accounts::MAX_SIZE)?;
-    let mut accounts = Accounts::new(passwd, group);
-    let nologin = nologin(files)?;
-    for (number, group) in spec.accounts.groups.iter().enumerate() {
-        let members: Vec<String> = group
-            .members
-            .iter()
-            .map(|name| name.as_str().to_owned())
-            .collect();
-        let group = NewGroup {
-            name: group.name.as_str(),
-            gid: group.gid,
-            members: &members,
-        };
-        accounts
-            .add_group(&group)
-            .map_err(|error| error.at(format!("accounts.groups[{number}]")))?;
-    }
-    for (number, user) in spec.accounts.users.iter().enumerate() {
-        let user = NewUser {
-            name: user.name.as_str(),
-            uid: user.uid,
-            gid: user.gid,
-            home: user.home.as_str(),
-            description: user.description.as_str(),
-        };
-        accounts
-            .add_user(&user, nologin)
-            .map_err(|error| error.at(format!("accounts.users[{number}]")))?;
-    }
-    Ok(accounts)
-}
-
-/// Where the base has its `nologin`, or where most have it.
-fn nologin(files: &Files) -> Result<&'static str> {
-    for place in ["/usr/sbin/nologin", "/sbin/nologin"] {
-        let found = resolve(&files.tree, &path(place)?, true);
-        if found.is_ok_and(|found| files.tree.get(&found.path).is_some()) {
-            return Ok(place);
-        }
-    }
-    Ok("/sbin/nologin")
-}
-
-fn edit_accounts(planner: &mut Planner<'_>, file: &AccountFile, at: &str) -> Result<()> {
-    match file.changed() {
-        None => Ok(()),
-        Some(content) => planner.edit(Edit {
-            path: &path(at)?,
-            content: Content::bytes(content),
-            key: "accounts",
-        }),
-    }
-}
-
-/// Who an `owner` is in the result.
-struct Owners<'a> {
-    accounts: &'a Accounts,
-    /// The user that the result runs as.
-    user: String,
-}
-
-impl Owners<'_> {
-    fn ids(&self, owner: Option<&Owner>, place: &str) -> Result<Ids> {
-        let ids = match owner {
-            None => Ok(Ids { uid: 0, gid: 0 }),
-            Some(Owner::Numeric { uid, gid }) => Ok(Ids {
-                uid: *uid,
-                gid: *gid,
-            }),
-            Some(Owner::Runtime) => self.accounts.runtime(&self.user),
-            Some(Owner::Named { user, group }) => self.named(user, group.as_ref()),
-        };
-        ids.map_err(|error| error.at(place))
-    }
-
-    fn named(&self, user: &Principal, group: Option<&Principal>) -> Result<Ids> {
-        let ids = self.accounts.runtime(&user.to_string())?;
-        match group {
-            None => Ok(ids),
-            Some(group) => Ok(Ids {
-                gid: self.accounts.gid(&group.to_string())?,
-                ..ids
-            }),
-        }
-    }
-}
-
-/// A user by name is looked up when the container starts: it must be there then.
-fn note_names(accounts: &Accounts, runtime: &Object, notes: &mut Vec<String>) -> Result<()> {
-    let user = runtime::user(runtime)?;
-    if let Err(error) = accounts.runtime(&user) {
-        let note = format!(
-            "the image runs as `{}`, which it does not know: {error}",
-            user.escape_debug()
-        );
-        if !notes.contains(&note) {
-            notes.push(note);
-        }
     }
     Ok(())
 }

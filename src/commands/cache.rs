@@ -32,7 +32,7 @@ pub(super) fn run(command: CacheCommand, environment: &Environment, report: &Rep
         CacheCommand::Prune => ("pruned", cache.prune(None)?),
     };
     let listing = Listing::new(&info, cache.trouble());
-    report.data(&listing.text(verb), &listing)
+    report.data(&listing.text(verb), || &listing)
 }
 
 impl Listing {

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::thread;
 
 use super::Environment;
@@ -18,6 +19,8 @@ use crate::store::cache::Cache;
 /// Reads the spec and opens what it is to be built from.
 pub(super) fn request(args: &InputArgs, environment: &Environment) -> Result<Request> {
     let spec = spec(&args.spec)?;
+    // A spec may come slowly, by a pipe or by hand; from here on a signal waits for good order.
+    environment.at_once.store(false, Ordering::Relaxed);
     let directory = directory(&args.spec);
     let context = args.context.as_ref().unwrap_or(&directory);
     Ok(Request {

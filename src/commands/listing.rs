@@ -38,6 +38,8 @@ pub(super) struct Listing {
 #[serde(rename_all = "camelCase")]
 struct PlatformListing {
     platform: String,
+    #[serde(skip)]
+    summary: String,
     manifest: Digest,
     config: Digest,
     base_manifest: Option<Digest>,
@@ -95,8 +97,49 @@ struct ChangeListing {
     after: Option<String>,
 }
 
+/// Where a result was written: one reference with digest for each output.
+pub(super) fn references(outcome: &Outcome, outputs: &[Output]) -> Vec<String> {
+    let digest = outcome.built.root.descriptor.digest;
+    let reference = |output: &Output| format!("{output}@{digest}");
+    outputs.iter().map(reference).collect()
+}
+
+/// Says what was done, in a line for each platform, and every file where the user wants that.
+pub(super) fn status(outcome: &Outcome, report: &Report) {
+    for done in &outcome.platforms {
+        report.status(&summary(done));
+        if report.verbose() {
+            report.status(platform(done).details(true).trim_end());
+        }
+    }
+    for note in &outcome.notes {
+        report.note(note);
+    }
+}
+
+/// One platform in one line.
+fn summary(outcome: &PlatformOutcome) -> String {
+    let count = |action: Action| {
+        let entries = outcome.plan.entries.values();
+        let asked = entries.filter(|entry| entry.action == action && entry.cause.is_some());
+        asked.count()
+    };
+    let layer = match &outcome.layer {
+        Some((descriptor, _)) => format!("layer of {}", bytes(descriptor.size)),
+        None => "no layer".to_owned(),
+    };
+    format!(
+        "{}: {} added, {} replaced, {} changed in the config, {layer}",
+        outcome.platform,
+        count(Action::Add),
+        count(Action::Replace),
+        outcome.changes.len(),
+    )
+}
+
 impl Listing {
-    pub(super) fn new(request: &Request, outcome: &Outcome, outputs: &[Output]) -> Self {
+    /// `outputs` are the references that were written.
+    pub(super) fn new(request: &Request, outcome: &Outcome, outputs: Vec<String>) -> Self {
         let root = &outcome.built.root.descriptor;
         Self {
             digest: root.digest,
@@ -109,31 +152,8 @@ impl Listing {
             variant: request.spec.variant.as_str(),
             created: request.time.rfc3339(),
             platforms: outcome.platforms.iter().map(platform).collect(),
-            outputs: outputs
-                .iter()
-                .map(|output| format!("{output}@{}", root.digest))
-                .collect(),
+            outputs,
             notes: outcome.notes.clone(),
-        }
-    }
-
-    /// One line for each output.
-    pub(super) fn references(&self) -> String {
-        let mut lines = self.outputs.join("\n");
-        lines.push('\n');
-        lines
-    }
-
-    /// What was done, in a line for each platform, and every file where the user wants that.
-    pub(super) fn status(&self, report: &Report) {
-        for platform in &self.platforms {
-            report.status(&platform.summary());
-            if report.verbose() {
-                report.status(platform.details(true).trim_end());
-            }
-        }
-        for note in &self.notes {
-            report.note(note);
         }
     }
 
@@ -142,7 +162,7 @@ impl Listing {
         let mut text = format!("base {}\n", self.base);
         for platform in &self.platforms {
             text.push('\n');
-            let _ = writeln!(text, "{}", platform.summary());
+            let _ = writeln!(text, "{}", platform.summary);
             text.push_str(&platform.details(all));
         }
         let _ = writeln!(text, "\ndigest {}", self.digest);
@@ -151,26 +171,6 @@ impl Listing {
 }
 
 impl PlatformListing {
-    fn summary(&self) -> String {
-        let count = |action: &str| {
-            let files = self.files.iter();
-            files
-                .filter(|file| file.action == action && file.key.is_some())
-                .count()
-        };
-        let layer = match &self.layer {
-            Some(layer) => format!("layer of {}", bytes(layer.size)),
-            None => "no layer".to_owned(),
-        };
-        format!(
-            "{}: {} added, {} replaced, {} changed in the config, {layer}",
-            self.platform,
-            count("add"),
-            count("replace"),
-            self.config_changes.len(),
-        )
-    }
-
     fn details(&self, all: bool) -> String {
         let mut text = String::new();
         for file in self
@@ -244,6 +244,7 @@ impl ChangeListing {
 fn platform(outcome: &PlatformOutcome) -> PlatformListing {
     PlatformListing {
         platform: outcome.platform.to_string(),
+        summary: summary(outcome),
         manifest: outcome.manifest,
         config: outcome.config,
         base_manifest: outcome.base,

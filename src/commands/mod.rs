@@ -7,6 +7,8 @@ mod listing;
 mod plan;
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use crate::cli::{Cli, Command};
 use crate::core::cancel::Cancel;
@@ -22,6 +24,8 @@ pub struct Environment {
     pub cache_dir: Option<PathBuf>,
     /// Raised by a signal.
     pub cancel: Cancel,
+    /// Whether a signal ends the process at once: lowered when there is something to clean up.
+    pub at_once: Arc<AtomicBool>,
 }
 
 /// Runs the command that the user asked for.

@@ -8,14 +8,17 @@ use crate::error::Result;
 use crate::report::Report;
 
 pub(super) fn run(args: &PlanArgs, environment: &Environment, report: &Report) -> Result<()> {
+    for output in &args.outputs {
+        output.check_place()?;
+    }
     let request = inputs::request(&args.inputs, environment)?;
     let outcome = build::build(&request)?;
     for output in &args.outputs {
         output.check(&outcome.built)?;
     }
-    let listing = Listing::new(&request, &outcome, &[]);
     for note in &outcome.notes {
         report.note(note);
     }
-    report.data(&listing.text(report.verbose()), &listing)
+    let listing = Listing::new(&request, &outcome, Vec::new());
+    report.data(&listing.text(report.verbose()), || &listing)
 }

@@ -125,6 +125,15 @@ impl Accounts {
         }
     }
 
+    /// These accounts with other files in place of those that are given.
+    #[must_use]
+    pub fn replaced(self, passwd: Option<Vec<u8>>, group: Option<Vec<u8>>) -> Self {
+        Self {
+            passwd: passwd.map_or(self.passwd, |text| AccountFile::new("/etc/passwd", text)),
+            group: group.map_or(self.group, |text| AccountFile::new("/etc/group", text)),
+        }
+    }
+
     /// Adds a user. `nologin` is the path of the program that takes the place of a shell.
     pub fn add_user(&mut self, user: &NewUser<'_>, nologin: &str) -> Result<()> {
         let NewUser {

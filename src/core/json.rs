@@ -49,11 +49,6 @@ impl Object {
             .ok_or_else(|| Error::integrity(format!("expected `{key}`, found no such field")))
     }
 
-    /// The text of the value of `key`.
-    pub fn raw(&self, key: &str) -> Option<&RawValue> {
-        self.0.get(key).map(AsRef::as_ref)
-    }
-
     /// Whether there is a value for `key` that is not null.
     pub fn has(&self, key: &str) -> bool {
         self.0.get(key).is_some_and(|raw| raw.get() != "null")
@@ -76,11 +71,6 @@ impl Object {
     /// Whether there are no fields.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
-    }
-
-    /// The keys, in order.
-    pub fn keys(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
     }
 
     /// The object as JSON without white space between its own fields.

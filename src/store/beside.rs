@@ -23,9 +23,9 @@ pub(super) struct Beside {
 }
 
 impl Beside {
-    /// Creates the temporary file, `mode` less the umask. A symlink is followed, so that the file
-    /// it points to is the one that is replaced.
-    pub(super) fn create(target: &Path, mode: u32) -> Result<Self> {
+    /// Whether `target` could be replaced, as far as a look tells: the file that would be, at the
+    /// end of a symlink. Nothing is changed.
+    pub(super) fn check(target: &Path) -> Result<PathBuf> {
         let target = match fs::symlink_metadata(target) {
             Ok(found) if found.is_symlink() => fs::canonicalize(target)
                 .map_err(|error| Error::file("follow the link", target, error))?,
@@ -45,10 +45,17 @@ impl Beside {
             }
             _ => {}
         }
-        let parent = disk::parent_of(&target);
-        if !parent.is_dir() {
+        if !disk::parent_of(&target).is_dir() {
             return Err(disk::no_parent(&target));
         }
+        Ok(target)
+    }
+
+    /// Creates the temporary file, `mode` less the umask. A symlink is followed, so that the file
+    /// it points to is the one that is replaced.
+    pub(super) fn create(target: &Path, mode: u32) -> Result<Self> {
+        let target = Self::check(target)?;
+        let parent = disk::parent_of(&target);
         let prefix = temp_prefix(target.file_name().unwrap_or_default());
         sweep_files(parent, &prefix);
         let temp = loop {

@@ -11,6 +11,11 @@ use super::{Built, Image};
 use crate::core::json::Object;
 use crate::error::Result;
 
+/// Whether `path` could be written, as far as a look tells: asked before any work.
+pub fn check(path: &Path) -> Result<()> {
+    Beside::check(path).map(drop)
+}
+
 /// Writes `bytes` to `path`: whole, or not at all.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut beside = Beside::create(path, 0o666)?;

@@ -8,6 +8,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use super::beside::Beside;
 use super::{Built, Outcome, archive, docker_archive, layout};
 use crate::core::cancel::Cancel;
 use crate::core::reference::RepositoryName;
@@ -40,6 +41,16 @@ pub enum Output {
 }
 
 impl Output {
+    /// Whether a result could be written there, as far as a look tells: asked before any work.
+    pub fn check_place(&self) -> Result<()> {
+        match self {
+            Self::Layout { dir, .. } => layout::check(dir),
+            Self::OciArchive { file, .. } | Self::DockerArchive { file, .. } => {
+                Beside::check(file).map(drop)
+            }
+        }
+    }
+
     /// Whether the format can hold `built`: asked before anything is written.
     pub fn check(&self, built: &Built) -> Result<()> {
         match self {

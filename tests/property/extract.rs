@@ -196,13 +196,11 @@ impl Disk {
                 self.lay(upper, (child, to), taken);
                 continue;
             }
-            let inode = match upper.below.get(&child).or(taken.get(&child)) {
-                Some(&inode) => inode,
-                None => {
-                    let what = upper.disk.what(child).clone();
-                    self.create(onto, &name, what, upper.disk.meta(child).clone())
-                }
-            };
+            let known = upper.below.get(&child).or(taken.get(&child)).copied();
+            let inode = known.unwrap_or_else(|| {
+                let what = upper.disk.what(child).clone();
+                self.create(onto, &name, what, upper.disk.meta(child).clone())
+            });
             taken.insert(child, inode);
             self.link(onto, &name, inode);
         }

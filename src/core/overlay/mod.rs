@@ -93,15 +93,11 @@ impl Plan {
 
     /// Whether the layer would be the same, byte for byte, as that of `other`.
     pub fn has_layer_of(&self, other: &Self) -> bool {
-        let written = |(path, planned): (&LayerPath, &Planned)| {
-            (path.clone(), planned.metadata.clone(), planned.kind.clone())
-        };
+        let mut pairs = self.entries.iter().zip(&other.entries);
         self.entries.len() == other.entries.len()
-            && self
-                .entries
-                .iter()
-                .map(written)
-                .eq(other.entries.iter().map(written))
+            && pairs.all(|((path, one), (other_path, other))| {
+                path == other_path && one.metadata == other.metadata && one.kind == other.kind
+            })
     }
 
     /// The entries as the layer writer takes them.

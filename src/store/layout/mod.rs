@@ -20,7 +20,7 @@ use crate::core::json;
 use crate::error::{Error, Result};
 
 pub(in crate::store) use index::{Entry, edit as edit_index};
-pub use write::write;
+pub use write::{check, write};
 
 /// The file that makes a directory a layout.
 pub(super) const MARKER: &str = "oci-layout";

@@ -42,6 +42,22 @@ pub fn write(dir: &Path, tag: Option<&str>, built: &Built, cancel: &Cancel) -> R
     result
 }
 
+/// Whether a result could be written to `dir`, as far as a look tells. Nothing is changed.
+pub fn check(dir: &Path) -> Result<()> {
+    match fs::metadata(dir) {
+        Ok(found) if found.is_dir() => match disk::read_small(&dir.join(MARKER), MAX_MARKER)? {
+            Some(marker) => check_marker(&marker, &name_of(dir)),
+            None => check_unfinished(dir),
+        },
+        Ok(_) => Err(Error::usage(format!(
+            "expected a directory or nothing, found a file: {}",
+            dir.display()
+        ))),
+        Err(_) if disk::parent_of(dir).is_dir() => Ok(()),
+        Err(_) => Err(disk::no_parent(dir)),
+    }
+}
+
 /// The directory that is written to.
 struct Target<'a> {
     dir: &'a Path,
