@@ -150,11 +150,12 @@ PY
 
 # write_spec BASE FILE: what is added to each base; BASE is a layout in $bases
 write_spec() {
-  local base=$1 compression=gzip arch='arch: amd64' start
+  local base=$1 compression=gzip arch='arch: amd64' from=static program=/usr/bin/probe start
   case $base in
     nginx-zstd) compression=zstd ;;
     nginx-squashed) compression=none ;;
-    multi) arch='platforms: [linux/amd64, linux/arm64]' ;;
+    # each platform gets its own file, out of an image of two platforms
+    multi) arch='platforms: [linux/amd64, linux/arm64]' from=multi program=/usr/sbin/nginx ;;
   esac
   case $base in
     python) start='entrypoint: [/usr/bin/python3, /etc/app/main.py]' ;;
@@ -191,8 +192,8 @@ copy_files:
     exclude: ["*.bak"]
   - source: data
     destination: /srv/data/
-  - from: oci:$bases/static@$(digest_of "$bases/static")
-    source: /usr/bin/probe
+  - from: oci:$bases/$from@$(digest_of "$bases/$from")
+    source: $program
     destination: /usr/local/bin/probe
 accounts:
   users:
@@ -212,7 +213,8 @@ metadata:
 SPEC
 }
 
-# plan_of DIR: the paths that the spec adds or replaces, for `oci.py same`
+# plan_of DIR PROGRAM: the paths that the spec adds or replaces, for `oci.py
+# same`; PROGRAM is the content of what comes out of another image
 plan_of() {
   local context=$1 file
   printf '%s\t%s\t%s\t%s\n' \
@@ -223,7 +225,7 @@ plan_of() {
     /run/app/app.conf 0644 0:0 '*' \
     /tmp/seed/file 0640 65532:1500 '*' \
     /home/nonroot/.config/app.conf 0600 1500:1500 '*' \
-    /usr/local/bin/probe 0755 0:0 "@$bases/probe" \
+    /usr/local/bin/probe 0755 0:0 "$2" \
     /etc/passwd 0644 0:0 '*' \
     /etc/group 0644 0:0 '*' \
     /etc/app/current.conf 0777 0:0 '->app.conf'

@@ -254,7 +254,7 @@ def load_tree(path, ignored):
     return entries
 
 
-def load_plan(path):
+def load_plan(path, before):
     plan = {}
     for line in read(path).decode().splitlines():
         name, mode, owner, content = line.split("\t")
@@ -264,6 +264,8 @@ def load_plan(path):
             plan[name]["target"] = content[2:]
         elif content.startswith("@"):
             plan[name]["sha256"] = sha256(read(content[1:]))
+        elif content.startswith("="):
+            plan[name]["sha256"] = before[content[1:]]["sha256"]
     return plan
 
 
@@ -286,7 +288,7 @@ def differences(path, old, new):
 def same(before_file, after_file, plan_file, fields=""):
     ignored = [field for field in fields.split(",") if field]
     before, after = load_tree(before_file, ignored), load_tree(after_file, ignored)
-    plan = with_parents(load_plan(plan_file), before)
+    plan = with_parents(load_plan(plan_file, before), before)
     wrong = []
     for path in sorted(before.keys() | after.keys() | plan.keys()):
         old = plan.get(path, before.get(path))

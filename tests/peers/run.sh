@@ -101,7 +101,7 @@ unpack() {
 compare() { # BEFORE AFTER [FIELDS]
   sed -E '/"path": "\/",/s/"mtime": [0-9]+/"mtime": 0/' "$1" >"$dir/before"
   sed -E '/"path": "\/",/s/"mtime": [0-9]+/"mtime": 0/' "$2" >"$dir/after"
-  plan_of "$context" >"$dir/planned"
+  plan_of "$context" "$program" >"$dir/planned"
   oci same "$dir/before" "$dir/after" "$dir/planned" "${3:-}"
 }
 
@@ -220,6 +220,7 @@ from() { # BASE
 }
 
 one_base() { # BASE
+  local program=@$bases/probe
   dir=$work/$1
   mkdir -p "$dir"
   check "$1 build" build "$1"
@@ -249,7 +250,7 @@ one_base() { # BASE
 }
 
 two_platforms() {
-  local arch source
+  local arch source program="=/usr/sbin/nginx"
   dir=$work/multi
   mkdir -p "$dir"
   check "multi build" build multi
