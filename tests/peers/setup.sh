@@ -17,6 +17,7 @@ needs=(
   runc:runc
   shellcheck:shellcheck
   skopeo:skopeo
+  strace:strace
   umoci:umoci
   zstd:zstd
 )
