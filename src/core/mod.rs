@@ -2,6 +2,7 @@
 //! network, reads a clock or looks at the environment; a test holds it to that.
 
 pub mod accounts;
+pub mod ahead;
 pub mod assemble;
 pub mod cancel;
 pub mod decompress;

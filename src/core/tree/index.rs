@@ -5,6 +5,7 @@ use std::io::{self, Read};
 
 use serde::{Deserialize, Serialize};
 
+use crate::core::ahead::read_ahead;
 use crate::core::decompress::{Decompressor, Limited};
 use crate::core::digest::{Digest, Hashing};
 use crate::core::entry::Metadata;
@@ -112,17 +113,25 @@ pub enum IndexKind {
 impl LayerIndex {
     /// Reads a whole layer of `compressed` bytes from `blob`, and indexes it. What is left of
     /// `blob` after the layer's last byte is read too, so that a reader that verifies sees its end.
-    pub fn read(mut blob: impl Read, compressed: u64) -> Result<Self> {
+    ///
+    /// The layer is decompressed in a thread of its own.
+    pub fn read(mut blob: impl Read + Send, compressed: u64) -> Result<Self> {
         let tar = Decompressor::new(&mut blob)?;
-        let tar = Hashing::new(Limited::new(tar, unpacked_limit(compressed)));
-        let mut reader = TarReader::new(tar);
+        let index = read_ahead(tar, |tar| {
+            Self::of_tar(Limited::new(tar, unpacked_limit(compressed)))
+        })??;
+        io::copy(&mut blob, &mut io::sink())
+            .map_err(|error| Error::io("after the end of the layer", error))?;
+        Ok(index)
+    }
+
+    fn of_tar(tar: impl Read) -> Result<Self> {
+        let mut reader = TarReader::new(Hashing::new(tar));
         let mut index = Indexer::default();
         while let Some(entry) = reader.next_entry()? {
             index.add(entry, &mut reader)?;
         }
         let (diff_id, uncompressed_size, _) = reader.finish()?.finish();
-        io::copy(&mut blob, &mut io::sink())
-            .map_err(|error| Error::io("after the end of the layer", error))?;
         Ok(Self {
             size: compressed,
             diff_id,
