@@ -65,9 +65,12 @@ summary() {
   ((failed == 0))
 }
 
-# podman with its own storage, so that nothing stays on the machine
+# podman with its own storage, so that nothing stays on the machine; inside of a
+# container there is no overlay on the overlay
+driver=overlay
+[[ $(stat -f -c %T "$work") != overlayfs ]] || driver=vfs
 podman=(podman --root "$work/storage" --runroot "$work/run" --tmpdir "$work/podman"
-  --storage-driver overlay --runtime runc --cgroup-manager cgroupfs --events-backend none)
+  --storage-driver "$driver" --runtime runc --cgroup-manager cgroupfs --events-backend none)
 
 oci() { python3 "$here/oci.py" "$@"; }
 

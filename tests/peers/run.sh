@@ -212,7 +212,7 @@ programs() { # BASE
 
 from() { # BASE
   local container
-  local options=(--root "$work/storage" --runroot "$work/run" --storage-driver overlay)
+  local options=(--root "$work/storage" --runroot "$work/run" --storage-driver "$driver")
   container=$(buildah "${options[@]}" from --pull-never "$image")
   buildah "${options[@]}" inspect "$container" >"$dir/buildah"
   buildah "${options[@]}" rm "$container" >/dev/null
