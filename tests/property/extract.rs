@@ -185,7 +185,10 @@ impl Disk {
             if *upper.disk.what(child) == What::Dir {
                 let to = match there {
                     Some(there) if *self.what(there) == What::Dir => there,
-                    _ if !upper.needed(child) => continue,
+                    _ if !upper.needed(child) => {
+                        self.odd |= there.is_some();
+                        continue;
+                    }
                     _ => {
                         let through = !upper.described.contains(&child);
                         self.odd |= through && there.is_some();

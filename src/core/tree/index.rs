@@ -118,14 +118,14 @@ impl LayerIndex {
     pub fn read(mut blob: impl Read + Send, compressed: u64) -> Result<Self> {
         let tar = Decompressor::new(&mut blob)?;
         let index = read_ahead(tar, |tar| {
-            Self::of_tar(Limited::new(tar, unpacked_limit(compressed)))
+            Self::of_tar(Limited::new(tar, unpacked_limit(compressed)), compressed)
         })??;
         io::copy(&mut blob, &mut io::sink())
             .map_err(|error| Error::io("after the end of the layer", error))?;
         Ok(index)
     }
 
-    fn of_tar(tar: impl Read) -> Result<Self> {
+    fn of_tar(tar: impl Read, size: u64) -> Result<Self> {
         let mut reader = TarReader::new(Hashing::new(tar));
         let mut index = Indexer::default();
         while let Some(entry) = reader.next_entry()? {
@@ -133,7 +133,7 @@ impl LayerIndex {
         }
         let (diff_id, uncompressed_size, _) = reader.finish()?.finish();
         Ok(Self {
-            size: compressed,
+            size,
             diff_id,
             uncompressed_size,
             entries: index.entries,
