@@ -79,9 +79,6 @@ pub(crate) struct Disk {
     inodes: Vec<Inode>,
     /// Symbolic links that were followed: directory and name.
     pub(crate) followed: BTreeSet<(usize, Vec<u8>)>,
-    /// Whether a layer wrote below what is no directory in a lower layer: overlayfs makes one of
-    /// it, tools that extract all layers into one place do something else.
-    pub(crate) odd: bool,
 }
 
 /// Where a path leads: the directory that it ends in, and the name there. Without a name it is
@@ -110,7 +107,6 @@ impl Disk {
         Self {
             inodes: vec![directory(Meta::new(0o755, (0, 0), 0))],
             followed: BTreeSet::new(),
-            odd: false,
         }
     }
 

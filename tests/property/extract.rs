@@ -185,13 +185,8 @@ impl Disk {
             if *upper.disk.what(child) == What::Dir {
                 let to = match there {
                     Some(there) if *self.what(there) == What::Dir => there,
-                    _ if !upper.needed(child) => {
-                        self.odd |= there.is_some();
-                        continue;
-                    }
+                    _ if !upper.needed(child) => continue,
                     _ => {
-                        let through = !upper.described.contains(&child);
-                        self.odd |= through && there.is_some();
                         let plain = Meta::new(0o755, (0, 0), 0);
                         self.create(onto, &name, What::Dir, plain)
                     }

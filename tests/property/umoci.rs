@@ -149,7 +149,11 @@ fn check(layers: &[Layer], spec: &Spec) {
         return;
     };
     // umoci unpacks all layers into one place, and so through links of lower layers
-    if base.odd {
+    let lower = layers.iter().rev().skip(1);
+    if lower
+        .flat_map(|layer| &layer.entries)
+        .any(|entry| entry.flag == b'2')
+    {
         return;
     }
     write_layout(&at("base"), layers);

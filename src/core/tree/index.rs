@@ -188,7 +188,9 @@ impl LayerIndex {
 
     /// The index as bytes for the cache.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        postcard::to_allocvec(self)
+        // Room from the start: a vector that grows takes twice as much for a while.
+        let room = self.name_bytes() + self.entries.len() * 64;
+        postcard::to_extend(self, Vec::with_capacity(room))
             .map_err(|error| Error::internal("cannot encode the index of a layer").because(error))
     }
 
