@@ -1,6 +1,8 @@
 //! The exact bytes that edits of documents give, on top of what is not ours.
 
 use super::*;
+use crate::core::digest::Digest;
+use crate::core::media::{DOCKER_CONFIG, OCI_CONFIG};
 
 const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
