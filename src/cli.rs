@@ -35,10 +35,10 @@ Exit codes:
 /// How much to say.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct Talk {
-    /// Print one JSON object instead of text.
+    /// Print one JSON object on standard output instead of text.
     #[arg(long, global = true)]
     pub json: bool,
-    /// Say nothing but errors.
+    /// Say nothing on standard error but errors.
     #[arg(long, short, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
     /// Say more: every file, and the directories that are repeated from the base.
@@ -95,8 +95,8 @@ pub struct InputArgs {
     /// The directory that `source` paths are in [default: the spec's directory].
     #[arg(long, value_name = "DIR")]
     pub context: Option<PathBuf>,
-    /// An OCI layout with the bytes of named images; their digest decides. May be given several
-    /// times.
+    /// An OCI layout with the bytes of named images, a directory or `oci-archive:FILE`; their digest
+    /// decides. May be given several times.
     #[arg(long = "base-layout", value_name = "DIR")]
     pub base_layouts: Vec<PathBuf>,
     /// Neither read nor write the cache of layer indexes.

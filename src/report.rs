@@ -41,9 +41,14 @@ impl Report {
         } else {
             writeln!(out, "{}", text.trim_end_matches('\n'))
         };
-        written
-            .and_then(|()| out.flush())
-            .map_err(|error| Error::io("cannot write to standard output", error))
+        let written = written.and_then(|()| out.flush());
+        if let Err(error) = &written
+            && error.kind() == io::ErrorKind::BrokenPipe
+        {
+            // Whoever read has seen enough, as `head` does.
+            return Ok(());
+        }
+        written.map_err(|error| Error::io("cannot write to standard output", error))
     }
 
     /// Says what was done, unless the user wants quiet.

@@ -106,3 +106,69 @@ fn what_a_file_out_of_an_image_loses_is_told() {
         ]
     );
 }
+
+#[test]
+fn a_glob_that_leaves_nothing_out_is_told_of() {
+    let bench = Bench::of(&[base_layer()]);
+    std::fs::create_dir(bench.path("data")).expect("a directory");
+    bench.write("data/file", "");
+    bench.write("data/secret.key", "");
+    bench.add_to(
+        &format!("oci:base@{}", bench.pinned()),
+        r#"copy_files:
+  - {destination: /data, source: data, exclude: ["*.key", "*.kye"]}
+"#,
+    );
+    assert_eq!(
+        told(&plan(&bench)),
+        [
+            "0:0 0755 /data",
+            "0:0 0644 /data/file",
+            "copy_files[0]: exclude `*.kye` leaves nothing out",
+        ]
+    );
+}
+
+#[test]
+fn no_output_takes_the_place_of_something_else() {
+    let bench = Bench::honest();
+    bench.write("notes", "a".repeat(1000));
+    for (arguments, message) in [
+        (
+            &["-o", "oci-archive:notes"][..],
+            "expected a tar archive or nothing, found another file: notes",
+        ),
+        (
+            &["-o", "oci:out", "--digest-file", "./spec.yaml"],
+            "expected one use of each file, found two for ./spec.yaml",
+        ),
+        (
+            &["-o", "oci-archive:a.tar", "-o", "docker-archive:a.tar"],
+            "expected one use of each file, found two for a.tar",
+        ),
+    ] {
+        let arguments = [&["build", "--spec", "spec.yaml"], arguments].concat();
+        let ran = bench.refused_with(2, &mut bench.program(), &arguments);
+        let first = ran.stderr.lines().next();
+        assert_eq!(first, Some(format!("error: {message}").as_str()));
+    }
+    let again = [
+        "build",
+        "-q",
+        "--spec",
+        "spec.yaml",
+        "-o",
+        "oci-archive:a.tar",
+    ];
+    bench.run(&again).succeeded();
+    bench.run(&again).succeeded();
+}
+
+#[test]
+fn a_result_is_a_base_by_the_line_that_named_it() {
+    let bench = Bench::honest();
+    let ran = bench.run(&["build", "--spec", "spec.yaml", "-o", "oci:out:v1"]);
+    let line = ran.succeeded().stdout;
+    bench.add_to(line.trim(), "config: {user: \"7\"}\n");
+    assert_eq!(plan(&bench)["platforms"][0]["layer"], Value::Null);
+}

@@ -95,7 +95,7 @@ impl Files {
     pub fn collect(
         &self,
         pattern: &SourcePattern,
-        exclude: &[Glob],
+        exclude: &Exclusion<'_>,
         spool: &Spool,
     ) -> Result<(Vec<SourceMatch>, Vec<String>)> {
         let mut notes = Vec::new();
@@ -131,7 +131,7 @@ impl Files {
     }
 
     /// What is named, in the order of the tree.
-    fn named(&self, pattern: &SourcePattern, exclude: &[Glob]) -> Result<Vec<Named>> {
+    fn named(&self, pattern: &SourcePattern, exclude: &Exclusion<'_>) -> Result<Vec<Named>> {
         let nothing = || {
             Error::usage(format!(
                 "expected `{}` in the image, found nothing there",
@@ -184,7 +184,7 @@ impl Files {
     }
 
     /// What is named and all below it, by path relative to it.
-    fn below(&self, named: &Named, exclude: &[Glob]) -> Result<Vec<(LayerPath, &Node)>> {
+    fn below(&self, named: &Named, exclude: &Exclusion<'_>) -> Result<Vec<(LayerPath, &Node)>> {
         let mut excluded = Excluded::new(exclude);
         let mut bytes = 0;
         let mut entries = vec![(LayerPath::ROOT, self.tree.node(named.at))];
@@ -330,17 +330,65 @@ fn source_kind(
     })
 }
 
+/// The globs of `exclude`, and which of them matched anything.
+#[derive(Debug)]
+pub struct Exclusion<'a> {
+    globs: &'a [Glob],
+    hits: Vec<Cell<bool>>,
+}
+
+impl<'a> Exclusion<'a> {
+    /// None of them matched yet.
+    pub fn new(globs: &'a [Glob]) -> Self {
+        Self {
+            globs,
+            hits: vec![Cell::new(false); globs.len()],
+        }
+    }
+
+    /// Whether any glob matches `path`.
+    pub fn matches(&self, path: &LayerPath) -> bool {
+        let matched = self
+            .globs
+            .iter()
+            .zip(&self.hits)
+            .find(|(glob, _)| glob.matches(path));
+        matched.is_some_and(|(_, hit)| {
+            hit.set(true);
+            true
+        })
+    }
+
+    /// What to tell of globs that matched nothing: what they were to keep out may be in.
+    pub fn notes(&self) -> impl Iterator<Item = String> {
+        let unused = self
+            .globs
+            .iter()
+            .zip(&self.hits)
+            .filter(|(_, hit)| !hit.get());
+        unused.map(|(glob, _)| {
+            format!(
+                "exclude `{}` leaves nothing out",
+                glob.as_str().escape_debug()
+            )
+        })
+    }
+}
+
 /// What is excluded of a walk, in which all that lies below a path follows it at once: each path
 /// is matched once, however deep it is.
 struct Excluded<'a> {
-    globs: &'a [Glob],
+    exclusion: &'a Exclusion<'a>,
     /// The last path that a glob matched.
     top: Option<LayerPath>,
 }
 
 impl<'a> Excluded<'a> {
-    fn new(globs: &'a [Glob]) -> Self {
-        Self { globs, top: None }
+    fn new(exclusion: &'a Exclusion<'a>) -> Self {
+        Self {
+            exclusion,
+            top: None,
+        }
     }
 
     /// Whether the next path of the walk or a directory above it is excluded.
@@ -348,7 +396,7 @@ impl<'a> Excluded<'a> {
         if self.top.as_ref().is_some_and(|top| path.starts_with(top)) {
             return true;
         }
-        let hit = self.globs.iter().any(|glob| glob.matches(path));
+        let hit = self.exclusion.matches(path);
         if hit {
             self.top = Some(path.clone());
         }

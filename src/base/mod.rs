@@ -27,14 +27,15 @@ use crate::store::cache::Cache;
 use crate::store::layout::Layout;
 use crate::store::{Store, read_blob};
 
-pub use files::{Files, Layer, Spool};
+pub use files::{Exclusion, Files, Layer, Spool};
 
 /// What opening an image needs beside its name.
 #[derive(Debug, Clone)]
 pub struct Opener {
     /// Where relative paths of local images start: the directory of the spec.
     pub directory: PathBuf,
-    /// Layouts that supply the bytes of named images.
+    /// Layouts that supply the bytes of named images: directories, `oci:DIR` or
+    /// `oci-archive:FILE`.
     pub base_layouts: Vec<PathBuf>,
     /// The indexes of layers that were read before.
     pub cache: Cache,
@@ -94,8 +95,7 @@ impl Opener {
         name: &PinnedRef,
         choice: &PlatformChoice,
     ) -> Result<Base> {
-        let document = document(store.as_ref(), &name.digest, None)?;
-        self.image_of(store, name, document, choice)
+        self.image_of(store, name, root(store.as_ref(), name)?, choice)
     }
 
     fn image_of(
@@ -155,7 +155,7 @@ impl Opener {
         name: &PinnedRef,
         platform: &Platform,
     ) -> Result<Files> {
-        match document(store.as_ref(), &name.digest, None)? {
+        match root(store.as_ref(), name)? {
             Document::Manifest(manifest) if !manifest.is_image() => {
                 artifact::files(store, &manifest, &self.cache, &self.cancel)
             }
@@ -187,10 +187,16 @@ impl Opener {
 
     /// The first of the given layouts that has the image's digest.
     fn supplied(&self, name: &PinnedRef) -> Result<Arc<dyn Store>> {
-        for directory in &self.base_layouts {
-            let layout = Layout::open(directory, self.cancel.clone())?;
-            if layout.open(&name.digest)?.is_some() {
-                return Ok(Arc::new(layout));
+        for place in &self.base_layouts {
+            let text = place.to_string_lossy();
+            let store: Arc<dyn Store> = if let Some(file) = text.strip_prefix("oci-archive:") {
+                Arc::new(Archive::open(Path::new(file), self.cancel.clone())?)
+            } else {
+                let directory = text.strip_prefix("oci:").map_or(place.as_path(), Path::new);
+                Arc::new(Layout::open(directory, self.cancel.clone())?)
+            };
+            if store.open(&name.digest)?.is_some() {
+                return Ok(store);
             }
         }
         let searched = match self.base_layouts.as_slice() {
@@ -254,6 +260,18 @@ fn located(error: Error, store: &dyn Store, name: &PinnedRef) -> Error {
         return error;
     }
     error.at(name.location.to_string())
+}
+
+/// What the digest in the spec means.
+fn root(store: &dyn Store, name: &PinnedRef) -> Result<Document> {
+    if store.open(&name.digest)?.is_none() {
+        return Err(Error::integrity(format!(
+            "expected an image with the digest {}, found none",
+            name.digest
+        ))
+        .hint("the `index.json` there has the digests of its images"));
+    }
+    document(store, &name.digest, None)
 }
 
 fn document(store: &dyn Store, digest: &Digest, size: Option<u64>) -> Result<Document> {

@@ -232,7 +232,7 @@ fn lacking(platform: &Platform, has: &[Platform]) -> Error {
         "expected an image for {platform}, found only: {}",
         listed(has)
     ))
-    .hint("choose other `platforms`, or another base")
+    .hint("choose others with `arch` or `platforms` in the spec, or another base")
 }
 
 fn listed(platforms: &[Platform]) -> String {

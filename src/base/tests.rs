@@ -106,7 +106,10 @@ fn collected(files: &Files, source: &str, exclude: &[&str]) -> Result<Vec<String
         .collect::<Result<Vec<Glob>>>()?;
     let spool = Spool::new()?;
     let mut lines = Vec::new();
-    for found in files.collect(&pattern, &exclude, &spool)?.0 {
+    for found in files
+        .collect(&pattern, &Exclusion::new(&exclude), &spool)?
+        .0
+    {
         lines.push(format!(
             "{} as {}",
             found.shown,

@@ -5,13 +5,13 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::Request;
-use crate::base::{Files, Spool};
+use crate::base::{Exclusion, Files, Spool};
 use crate::context::Pattern;
 use crate::core::entry::{Content, SourceEntry, SourceKind, SourceMatch};
 use crate::core::path::LayerPath;
 use crate::core::platform::Platform;
 use crate::core::reference::PinnedRef;
-use crate::core::spec::{CopyFile, CopySource, Glob, SourcePattern};
+use crate::core::spec::{CopyFile, CopySource, SourcePattern};
 use crate::error::Result;
 
 /// What one entry of `copy_files` names.
@@ -59,13 +59,14 @@ impl<'a> Sources<'a> {
         if let Some(gathered) = self.found.get(&key) {
             return Ok(Rc::clone(gathered));
         }
-        let gathered = Rc::new(match &copy.what {
+        let exclude = Exclusion::new(&copy.exclude);
+        let mut gathered = match &copy.what {
             CopySource::Inline(text) => inline(text),
-            CopySource::Context(pattern) => self.context(pattern, &copy.exclude)?,
-            CopySource::Image(name, pattern) => {
-                self.image(name, pattern, &copy.exclude, platform)?
-            }
-        });
+            CopySource::Context(pattern) => self.context(pattern, &exclude)?,
+            CopySource::Image(name, pattern) => self.image(name, pattern, &exclude, platform)?,
+        };
+        gathered.notes.extend(exclude.notes());
+        let gathered = Rc::new(gathered);
         self.found.insert(key, Rc::clone(&gathered));
         Ok(gathered)
     }
@@ -81,14 +82,13 @@ impl<'a> Sources<'a> {
         notes.collect()
     }
 
-    fn context(&self, pattern: &SourcePattern, exclude: &[Glob]) -> Result<Gathered> {
+    fn context(&self, pattern: &SourcePattern, exclude: &Exclusion<'_>) -> Result<Gathered> {
         let is = |path: &[u8], hit: &dyn Fn(&LayerPath) -> bool| {
             LayerPath::parse(path).is_ok_and(|path| hit(&path))
         };
         let prefix = String::from_utf8_lossy(pattern.literal_prefix().as_bytes()).into_owned();
         let matches = |path: &[u8]| is(path, &|path| pattern.matches(path));
-        let excluded =
-            |path: &[u8]| is(path, &|path| exclude.iter().any(|glob| glob.matches(path)));
+        let excluded = |path: &[u8]| is(path, &|path| exclude.matches(path));
         let source = match pattern.glob() {
             None => Pattern::Literal(pattern.as_str()),
             Some(_) => Pattern::Glob {
@@ -110,7 +110,7 @@ impl<'a> Sources<'a> {
         &mut self,
         name: &PinnedRef,
         pattern: &SourcePattern,
-        exclude: &[Glob],
+        exclude: &Exclusion<'_>,
         platform: &Platform,
     ) -> Result<Gathered> {
         let key = (name.to_string(), platform.clone());

@@ -13,7 +13,7 @@ use crate::build::Request;
 use crate::cli::InputArgs;
 use crate::context::Context;
 use crate::core::spec::{MAX_SPEC, Spec, Timestamp};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::store::cache::Cache;
 
 /// Reads the spec and opens what it is to be built from.
@@ -37,6 +37,14 @@ pub(super) fn request(args: &InputArgs, environment: &Environment) -> Result<Req
     })
 }
 
+/// Says in which spec the mistake is.
+pub(super) fn of_spec<T>(result: Result<T>, args: &InputArgs) -> Result<T> {
+    result.map_err(|error| match error.kind() {
+        Kind::Usage => error.at(name(&args.spec)),
+        _ => error,
+    })
+}
+
 /// The cache, unless it is not wanted or has no place.
 pub(super) fn cache(disabled: bool, environment: &Environment) -> Cache {
     match &environment.cache_dir {
@@ -46,11 +54,11 @@ pub(super) fn cache(disabled: bool, environment: &Environment) -> Cache {
 }
 
 fn spec(path: &Path) -> Result<Spec> {
-    let (name, text) = if path == Path::new("-") {
-        ("standard input".to_owned(), read(io::stdin().lock()))
+    let name = name(path);
+    let text = if is_stdin(path) {
+        read(io::stdin().lock())
     } else {
-        let text = plain_file(path).and_then(read);
-        (path.display().to_string(), text)
+        plain_file(path).and_then(read)
     };
     let text = text.map_err(|error| {
         Error::usage(format!("cannot read the spec {name}"))
@@ -64,6 +72,19 @@ fn spec(path: &Path) -> Result<Spec> {
         Error::usage(format!("{name}:{line}: expected UTF-8 text")).because(error.utf8_error())
     })?;
     Spec::parse(&text, &name)
+}
+
+fn is_stdin(spec: &Path) -> bool {
+    spec == Path::new("-")
+}
+
+/// What a spec is called in messages.
+fn name(spec: &Path) -> String {
+    if is_stdin(spec) {
+        "standard input".to_owned()
+    } else {
+        spec.display().to_string()
+    }
 }
 
 /// A pipe (`--spec <(...)`) is as good as a file; a directory is not.

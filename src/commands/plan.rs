@@ -12,7 +12,7 @@ pub(super) fn run(args: &PlanArgs, environment: &Environment, report: &Report) -
         output.check_place()?;
     }
     let request = inputs::request(&args.inputs, environment)?;
-    let outcome = build::build(&request)?;
+    let outcome = inputs::of_spec(build::build(&request), &args.inputs)?;
     for output in &args.outputs {
         output.check(&outcome.built)?;
     }

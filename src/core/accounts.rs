@@ -229,10 +229,10 @@ fn unknown(what: &str, name: &str, file: &AccountFile) -> Error {
         name.escape_debug()
     ))
     .hint(if known.is_empty() {
-        format!("the image names no {what}: use numbers, or add it with `accounts`")
+        format!("the image names no {what}: use numbers, or add it to `accounts.{what}s`")
     } else {
         format!(
-            "known: {}; use numbers, or add it with `accounts`",
+            "use numbers, or add it to `accounts.{what}s`; known: {}",
             known.join(", ")
         )
     })
@@ -328,7 +328,7 @@ mod tests {
         );
         assert_eq!(
             error.advice(),
-            Some("known: root, nonroot; use numbers, or add it with `accounts`")
+            Some("use numbers, or add it to `accounts.users`; known: root, nonroot")
         );
     }
 }

@@ -1,8 +1,8 @@
 //! Names of images that say exactly which bytes they mean: nothing here exists without a digest.
 //!
 //! Registry names follow the distribution spec and Docker's short forms (`nginx` is
-//! `docker.io/library/nginx`), parsed by oci-spec. Local forms are `oci:DIR@DIGEST` and
-//! `oci-archive:FILE@DIGEST`.
+//! `docker.io/library/nginx`), parsed by oci-spec. Local forms are
+//! `oci:DIR[:TAG]@DIGEST` and `oci-archive:FILE[:TAG]@DIGEST`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -85,8 +85,8 @@ impl FromStr for PinnedRef {
                     "`{text}`: expected a path before `@`, found none"
                 )));
             }
-            Some(("oci", path)) => Location::Layout(path.to_owned()),
-            Some(("oci-archive", path)) => Location::Archive(path.to_owned()),
+            Some(("oci", path)) => Location::Layout(without_tag(path).to_owned()),
+            Some(("oci-archive", path)) => Location::Archive(without_tag(path).to_owned()),
             _ => Location::Registry(name.parse()?),
         };
         Ok(Self { location, digest })
@@ -116,8 +116,16 @@ impl FromStr for RepositoryName {
     }
 }
 
+/// The path of `PATH[:TAG]`, which ends at the first colon. The tag is for people.
+fn without_tag(path: &str) -> &str {
+    path.split_once(':').map_or(path, |(path, _)| path)
+}
+
 fn without_digest(text: &str) -> Error {
-    let hint = match text.split_once(':') {
+    let parts = text
+        .split_once(':')
+        .map(|(form, path)| (form, without_tag(path)));
+    let hint = match parts {
         Some(("oci", path)) => {
             format!("take the digest from {path}/index.json and write `oci:{path}@sha256:...`")
         }
@@ -164,6 +172,7 @@ mod tests {
             ),
             ("oci:../bases/hardened", "oci:../bases/hardened"),
             ("oci-archive:base.tar", "oci-archive:base.tar"),
+            ("oci:out/images:v1", "oci:out/images"),
         ] {
             assert_eq!(canonical(given), shown);
         }

@@ -135,9 +135,11 @@ impl Merger<'_> {
         Ok(())
     }
 
-    /// `WORKDIR`: a relative path goes on from the base's.
+    /// `WORKDIR`: a relative path goes on from the base's; variables are those of the result.
     fn workdir(&mut self, wanted: &str) -> Result<()> {
         let place = |error| Error::usage("config.workdir").because(error);
+        let env: Vec<String> = self.runtime.read("Env")?.unwrap_or_default();
+        let wanted = &expand(wanted, &env).map_err(|error| error.at("config.workdir"))?;
         let start = if wanted.starts_with('/') {
             LayerPath::ROOT
         } else {
@@ -206,7 +208,7 @@ fn split(line: &str) -> (&str, &str) {
     line.split_once('=').unwrap_or((line, ""))
 }
 
-/// Puts variables into a value, as a Dockerfile's `ENV` does for `$NAME` and `${NAME}`; `\$` is a
+/// Puts variables into a value, as a Dockerfile's `ENV` and `WORKDIR` do for `$NAME` and `${NAME}`; `\$` is a
 /// dollar. An unknown variable is an error, since an empty text in its place is never meant.
 fn expand(value: &str, env: &[String]) -> Result<String> {
     let mut expanded = String::with_capacity(value.len());
@@ -315,6 +317,13 @@ mod tests {
                 r#"stop_signal: None -> Some("SIGQUIT")"#,
             ]
         );
+    }
+
+    #[test]
+    fn a_working_directory_sees_the_variables() {
+        let (json, _) = merged("{env: {HOME: /opt}, workdir: $HOME/app$A}").expect("merges");
+        assert!(json.ends_with(r#""WorkingDir":"/opt/app1"}"#), "{json}");
+        assert!(merged("{workdir: $NONE/app}").is_err());
     }
 
     #[test]

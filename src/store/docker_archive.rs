@@ -75,7 +75,7 @@ fn only_image(built: &Built) -> Result<&Image> {
             platforms.len(),
             platforms.join(", ")
         ))
-        .hint("choose one platform, or write all of them to `oci:DIR` or `oci-archive:FILE`"));
+        .hint("choose one with `arch` in the spec, or write all of them to `oci:DIR` or `oci-archive:FILE`"));
     };
     if image.layers.len() != image.diff_ids.len() {
         return Err(Error::internal(format!(

@@ -5,10 +5,12 @@
 //! outside the grammar of the OCI image spec.
 
 use std::fmt;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::beside::Beside;
+use super::disk;
 use super::{Built, Outcome, archive, docker_archive, layout};
 use crate::core::cancel::Cancel;
 use crate::core::reference::RepositoryName;
@@ -46,7 +48,7 @@ impl Output {
         match self {
             Self::Layout { dir, .. } => layout::check(dir),
             Self::OciArchive { file, .. } | Self::DockerArchive { file, .. } => {
-                Beside::check(file).map(drop)
+                Beside::check(file).and_then(|target| check_archive(&target))
             }
         }
     }
@@ -85,6 +87,25 @@ impl Output {
             Self::OciArchive { file, .. } | Self::DockerArchive { file, .. } => file,
         }
     }
+}
+
+/// Only an archive is replaced by an archive: anything else is likely a mistake, and would be lost.
+fn check_archive(file: &Path) -> Result<()> {
+    let mut head = [0; 512];
+    let mut read = 0;
+    if let Some((mut file, _)) = disk::open_plain(file)? {
+        while let Ok(n @ 1..) = file.read(&mut head[read..]) {
+            read += n;
+        }
+    }
+    if read == 0 || &head[257..262] == b"ustar" {
+        return Ok(());
+    }
+    Err(Error::usage(format!(
+        "expected a tar archive or nothing, found another file: {}",
+        file.display()
+    ))
+    .hint("it would be replaced: name another file, or remove it first"))
 }
 
 impl FromStr for Output {

@@ -142,6 +142,17 @@ proptest! {
     }
 }
 
+fn repeats_a_path(layer: &Layer) -> bool {
+    let mut seen = std::collections::HashSet::new();
+    let clean = |path: &[u8]| {
+        String::from_utf8_lossy(path)
+            .trim_matches(['/', '.'])
+            .to_owned()
+    };
+    let mut paths = layer.entries.iter().map(|entry| clean(&entry.name));
+    !paths.all(|path| seen.insert(path))
+}
+
 fn check(layers: &[Layer], spec: &Spec) {
     let dir = tempfile::tempdir().expect("a directory");
     let at = |name: &str| dir.path().join(name);
@@ -154,6 +165,10 @@ fn check(layers: &[Layer], spec: &Spec) {
         .flat_map(|layer| &layer.entries)
         .any(|entry| entry.flag == b'2')
     {
+        return;
+    }
+    // nor does a directory hide what is below when the same layer first had something else there
+    if layers.iter().skip(1).any(repeats_a_path) {
         return;
     }
     write_layout(&at("base"), layers);

@@ -142,7 +142,7 @@ fn platforms_that_are_missing_or_foreign_are_refused() {
         refusal(&store, &[amd64.clone(), arm64.clone()], &["linux/s390x"]),
         pair(
             "expected an image for linux/s390x, found only: linux/amd64, linux/arm64",
-            "choose other `platforms`, or another base"
+            "choose others with `arch` or `platforms` in the spec, or another base"
         )
     );
     let all = [amd64.clone(), windows, arm64];

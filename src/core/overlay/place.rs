@@ -403,7 +403,7 @@ fn collision(path: &LayerPath, wanted: &str, found: Seen<'_>) -> Error {
         Seen::Directory => error.hint(format!(
             "to put the file into the directory, end the destination with a slash: `{path}/`"
         )),
-        _ => error.hint("choose a destination whose parents are directories"),
+        _ => error.hint("choose a destination where no file is in the way"),
     }
 }
 

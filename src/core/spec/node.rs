@@ -144,7 +144,7 @@ fn foreign_message(error: &serde_yaml::Error) -> String {
         };
         return format!("expected {expected}, found a {found}");
     }
-    format!("not valid YAML: {text}")
+    format!("not valid YAML (indented by spaces, items of one list alike): {text}")
 }
 
 struct Reader {

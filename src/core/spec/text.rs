@@ -116,6 +116,12 @@ impl Arguments {
 
 impl FromNode for Arguments {
     fn from_node(node: Node) -> Result<Self, Fault> {
+        if let Node::Text(line) = &node
+            && line.trim_start().starts_with('[')
+        {
+            return Err(Fault::expected("a list of arguments", &node)
+                .hint("remove the quotes around the list"));
+        }
         if let Node::Text(line) = &node {
             return Err(Fault::expected("a list of arguments", &node).hint(format!(
                 "write each argument as an item, as in [{}]: no shell of the image takes a line apart",

@@ -38,7 +38,7 @@ impl Archive {
                 "expected a tar file of an OCI image layout, found no such file: {}",
                 path.display()
             ))
-            .hint("a relative path starts at the working directory"));
+            .hint("a relative path in a spec starts at the spec's directory"));
         };
         let name = name_of(path);
         refuse_compressed(&file, path)?;

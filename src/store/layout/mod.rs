@@ -49,7 +49,8 @@ impl Layout {
                     dir.display()
                 )
             } else {
-                "a relative path starts at the working directory".to_owned()
+                "a relative path in a spec starts at the spec's directory, one on the command line at the working directory"
+                    .to_owned()
             };
             return Err(Error::usage(format!(
                 "expected an OCI image layout, found no such directory: {}",
