@@ -12,7 +12,7 @@ use customize::core::cancel::Cancel;
 use customize::error::{Error, Kind, Result};
 use customize::report::Report;
 use customize::store::cache;
-use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
 
 fn main() -> ExitCode {
@@ -62,7 +62,7 @@ fn on_signals() -> Result<Signals> {
         at_once: Arc::new(AtomicBool::new(true)),
     };
     let watch = |error| Error::io("cannot watch for signals", error);
-    for signal in [SIGINT, SIGTERM] {
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
         let code = i32::from(Kind::Interrupted.exit_code());
         flag::register_conditional_shutdown(signal, code, Arc::clone(&signals.at_once))
             .and_then(|_| flag::register(signal, Arc::clone(&signals.at_once)))

@@ -17,7 +17,7 @@ use crate::core::path::{LayerPath, escape};
 use crate::core::spec::{Glob, SourcePattern};
 use crate::core::tar_reader::TarReader;
 use crate::core::tree::{
-    LayerIndex, MAX_NAME_BYTES, Node, NodeId, NodeKind, Origin, Tree, resolve,
+    LayerIndex, MAX_ENTRIES, MAX_NAME_BYTES, Node, NodeId, NodeKind, Origin, Tree, resolve,
 };
 use crate::error::{Error, Result};
 use crate::store::{Store, open_blob};
@@ -100,8 +100,9 @@ impl Files {
     ) -> Result<(Vec<SourceMatch>, Vec<String>)> {
         let mut notes = Vec::new();
         let mut found = Vec::new();
+        let mut budget = Budget::default();
         for named in self.named(pattern, exclude)? {
-            let entries = self.below(&named, exclude)?;
+            let entries = self.below(&named, exclude, &mut budget)?;
             note_dropped(&named.said, &entries, &mut notes);
             found.push((named.said, entries));
         }
@@ -184,22 +185,20 @@ impl Files {
     }
 
     /// What is named and all below it, by path relative to it.
-    fn below(&self, named: &Named, exclude: &Exclusion<'_>) -> Result<Vec<(LayerPath, &Node)>> {
+    fn below(
+        &self,
+        named: &Named,
+        exclude: &Exclusion<'_>,
+        budget: &mut Budget,
+    ) -> Result<Vec<(LayerPath, &Node)>> {
         let mut excluded = Excluded::new(exclude);
-        let mut bytes = 0;
         let mut entries = vec![(LayerPath::ROOT, self.tree.node(named.at))];
         for (path, node) in self.tree.walk(named.at) {
             let below = named.below_prefix.join_all(&path);
             if below.is_ok_and(|below| excluded.covers(&below)) {
                 continue;
             }
-            bytes += path.as_bytes().len();
-            if bytes > MAX_NAME_BYTES {
-                return Err(Error::usage(format!(
-                    "expected at most {MAX_NAME_BYTES} bytes of paths in a source, found more in {} of the image",
-                    named.said
-                )));
-            }
+            budget.take(&path)?;
             entries.push((path, node));
         }
         Ok(entries)
@@ -270,6 +269,27 @@ impl Files {
         }
         reader.finish()?;
         blob.finish()
+    }
+}
+
+/// What the matches of one source may hold together: links may lead many of them to one place.
+#[derive(Default)]
+struct Budget {
+    entries: usize,
+    bytes: usize,
+}
+
+impl Budget {
+    fn take(&mut self, path: &LayerPath) -> Result<()> {
+        self.entries += 1;
+        self.bytes += path.as_bytes().len();
+        if self.entries > MAX_ENTRIES || self.bytes > MAX_NAME_BYTES {
+            return Err(Error::usage(format!(
+                "expected a source of at most {MAX_ENTRIES} entries and {MAX_NAME_BYTES} bytes of paths in the image, found more"
+            ))
+            .hint("name less of the image in `source`, or leave more out with `exclude`"));
+        }
+        Ok(())
     }
 }
 

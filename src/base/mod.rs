@@ -20,7 +20,7 @@ use crate::core::json::{MAX_CONFIG, MAX_MANIFEST};
 use crate::core::platform::Platform;
 use crate::core::reference::{Location, PinnedRef};
 use crate::core::spec::PlatformChoice;
-use crate::core::tree::{LayerIndex, Tree};
+use crate::core::tree::{LayerIndex, MAX_ENTRIES, Tree};
 use crate::error::{Error, Result};
 use crate::store::archive::Archive;
 use crate::store::cache::Cache;
@@ -130,6 +130,14 @@ impl Opener {
         };
         let images = found.into_iter().zip(layers).map(image);
         let images: Vec<BaseImage> = images.collect::<Result<_>>()?;
+        let size: usize = images.iter().map(|image| image.files.tree.size()).sum();
+        if size > 2 * MAX_ENTRIES {
+            return Err(Error::integrity(format!(
+                "expected at most {} files and directories in all platforms together, found {size}",
+                2 * MAX_ENTRIES
+            ))
+            .hint("build one platform at a time, with `arch` in the spec"));
+        }
         for note in images.iter().flat_map(|image| image.files.tree.notes()) {
             if !notes.contains(note) {
                 notes.push(note.clone());

@@ -1,6 +1,7 @@
 //! Who owns what: the accounts of the result, and the owners that the spec names by them.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::io::Read;
 
 use crate::base::Files;
@@ -89,6 +90,8 @@ pub(super) struct Owners {
     is_final: bool,
     /// Whether a name was looked up.
     asked: Cell<bool>,
+    /// Who was looked up before: account files may be long.
+    known: RefCell<HashMap<String, Ids>>,
 }
 
 impl Owners {
@@ -99,6 +102,7 @@ impl Owners {
             user,
             is_final: false,
             asked: Cell::new(false),
+            known: RefCell::default(),
         }
     }
 
@@ -115,6 +119,7 @@ impl Owners {
         Ok(Self {
             accounts: self.accounts.replaced(passwd, group),
             is_final: true,
+            known: RefCell::default(),
             ..self
         })
     }
@@ -134,6 +139,10 @@ impl Owners {
 
     /// Who `owner`, which stands at `place` in the spec, is; root where it is none.
     pub(super) fn ids(&self, owner: Option<&Owner>, place: &str) -> Result<Ids> {
+        let key = owner.map(ToString::to_string).unwrap_or_default();
+        if let Some(ids) = self.known.borrow().get(&key) {
+            return Ok(*ids);
+        }
         let ids = match owner {
             None => return Ok(Ids { uid: 0, gid: 0 }),
             Some(Owner::Numeric { uid, gid }) => {
@@ -146,6 +155,9 @@ impl Owners {
             Some(Owner::Named { user, group }) => self.named(user, group.as_ref()),
         };
         self.asked.set(true);
+        if let Ok(ids) = &ids {
+            self.known.borrow_mut().insert(key, *ids);
+        }
         match ids {
             Err(_) if !self.is_final => Ok(Ids { uid: 0, gid: 0 }),
             ids => ids.map_err(|error| error.at(place)),

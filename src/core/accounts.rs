@@ -4,6 +4,7 @@
 //! Lines that are no accounts (comments, NIS, damage) are left alone and never match.
 
 use super::overlay::Ids;
+use super::spec::MAX_ID;
 use crate::error::{Error, Result};
 
 /// The largest account file that is read, in bytes.
@@ -112,8 +113,11 @@ impl AccountFile {
     }
 }
 
+/// A user or group id. The highest number means "none" to Linux and is no id.
 fn number_of(field: &[u8]) -> Option<u32> {
-    std::str::from_utf8(field).ok()?.parse().ok()
+    let digits = std::str::from_utf8(field).ok()?;
+    let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+    digits.parse().ok().filter(|id| is_number && *id <= MAX_ID)
 }
 
 impl Accounts {
@@ -187,13 +191,13 @@ impl Accounts {
             Some((user, group)) => (user, Some(group)),
             None => (user, None),
         };
-        let ids = match user.parse() {
+        let ids = match number_of(user.as_bytes()) {
             _ if user.is_empty() => Ids { uid: 0, gid: 0 },
-            Ok(uid) => Ids {
+            Some(uid) => Ids {
                 uid,
                 gid: self.primary_group(uid).unwrap_or(0),
             },
-            Err(_) => self
+            None => self
                 .user(user)
                 .ok_or_else(|| unknown("user", user, &self.passwd))?,
         };
@@ -212,7 +216,7 @@ impl Accounts {
             self.group(group)
                 .ok_or_else(|| unknown("group", group, &self.group))
         };
-        group.parse().or_else(|_| by_name())
+        number_of(group.as_bytes()).map_or_else(by_name, Ok)
     }
 }
 
@@ -321,6 +325,9 @@ mod tests {
                 "{user}"
             );
         }
+        // "None" to Linux, and no number at all.
+        assert!(accounts.runtime("4294967295").is_err());
+        assert!(accounts.runtime("+7").is_err());
         let error = accounts.runtime("postgres").expect_err("unknown");
         assert_eq!(
             error.to_string(),

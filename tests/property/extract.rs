@@ -185,7 +185,7 @@ impl Disk {
             if *upper.disk.what(child) == What::Dir {
                 let to = match there {
                     Some(there) if *self.what(there) == What::Dir => there,
-                    _ if !upper.needed(child) => continue,
+                    None if !upper.needed(child) => continue,
                     _ => {
                         let plain = Meta::new(0o755, (0, 0), 0);
                         self.create(onto, &name, What::Dir, plain)
@@ -231,6 +231,8 @@ impl Upper {
             match name.strip_prefix(b".wh.") {
                 None => upper.entry(&path, entry, below)?,
                 Some(b"" | b"." | b"..") => return Err(Errno::Inval),
+                // runtimes hide nothing for it
+                Some(b".wh..opq") if parent.is_empty() => return Err(Errno::Inval),
                 Some(b".wh..opq") => {
                     let at = upper.make_parents(parent)?;
                     upper.opaque.insert(at);

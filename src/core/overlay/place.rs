@@ -312,6 +312,7 @@ impl Planner<'_> {
                 at: None,
                 links: Vec::new(),
                 directory: false,
+                steps: 0,
             });
         };
         if !self.directories.contains_key(&parent) {
@@ -334,6 +335,7 @@ impl Planner<'_> {
                 at: None,
                 links,
                 directory: false,
+                steps: 0,
             });
         }
         let last = resolve(&*self, &at, true).map_err(impossible)?;

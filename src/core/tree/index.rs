@@ -31,6 +31,9 @@ const KEPT: [&[u8]; 4] = [
     b"usr/lib/os-release",
 ];
 
+/// The longest target of a symbolic link, in bytes: Linux's `PATH_MAX` less its final NUL.
+const MAX_TARGET: usize = 4095;
+
 /// The largest content that is kept, in bytes.
 const MAX_KEPT: u64 = 1 << 20;
 
@@ -208,7 +211,10 @@ impl IndexEntry {
             _ => 0,
         };
         let xattrs = self.metadata.xattrs.iter();
-        let xattrs: usize = xattrs.map(|(name, value)| name.len() + value.len()).sum();
+        // Each takes memory of its own, however short it is.
+        let xattrs: usize = xattrs
+            .map(|(name, value)| 96 + name.len() + value.len())
+            .sum();
         self.path.as_bytes().len() + target + xattrs
     }
 }
@@ -231,6 +237,12 @@ impl Indexer {
             TarKind::Symlink { target } if target.is_empty() => {
                 return Err(Error::integrity(format!(
                     "the symbolic link {path} has no target"
+                )));
+            }
+            TarKind::Symlink { target } if target.len() > MAX_TARGET => {
+                return Err(Error::integrity(format!(
+                    "expected a symbolic link {path} to at most {MAX_TARGET} bytes, found {}",
+                    target.len()
                 )));
             }
             TarKind::Symlink { target } => IndexKind::Symlink { target },

@@ -74,6 +74,7 @@ impl Over<'_> {
             if let Some(metadata) = &directory.described {
                 self.tree.node_mut(onto).metadata = metadata.clone();
             }
+            self.note_hidden_and_there(directory, onto, &path);
             self.hide(directory, onto)?;
             for (name, &id) in &directory.children {
                 let existing = self.children(onto)?.get(name).copied();
@@ -110,12 +111,13 @@ impl Over<'_> {
     }
 
     /// What is at a name after this layer: the upper's, or a lower directory that is joined.
-    /// `None` where whiteouts alone would make a directory.
+    /// `None` where there are only whiteouts of nothing.
     fn child(&mut self, id: UpperId, existing: Option<NodeId>) -> Option<NodeId> {
         match self.upper.node(id) {
             UpperNode::Directory(directory) => match existing {
                 Some(lower) if self.tree.node(lower).is_directory() => Some(lower),
-                _ if !directory.needed => None,
+                // What is no directory is in the way of the whiteouts: runtimes make one.
+                None if !directory.needed => None,
                 _ => Some(self.tree.push(Node::implicit_directory())),
             },
             UpperNode::Lower(lower) => Some(*lower),
@@ -145,12 +147,50 @@ impl Over<'_> {
         let over_link =
             existing.is_some_and(|id| matches!(self.tree.node(id).kind, NodeKind::Symlink(_)));
         if undescribed && over_link {
-            let slash = if parent.is_root() { "" } else { "/" };
-            self.tree.notes.push(format!(
-                "layer {} of the image writes below {parent}{slash}{}, a link of a lower layer: container runtimes make it a directory there, and what the link led to is out of reach",
-                self.layer + 1,
-                escape(name)
+            let path = shown(parent, name);
+            self.note(&format!(
+                "writes below {path}, a link of a lower layer: container runtimes make it a directory there, and what the link led to is out of reach"
             ));
+        }
+    }
+
+    /// A layer that hides a directory and has it again: it is new, as the OCI image spec says, but
+    /// some runtimes join it with the one that was to be hidden.
+    fn note_hidden_and_there(
+        &mut self,
+        directory: &UpperDirectory,
+        onto: NodeId,
+        path: &LayerPath,
+    ) {
+        for name in &directory.whiteouts {
+            let again = directory.children.get(name);
+            let again = again.is_some_and(|&id| self.upper.directory(id).is_some());
+            let lower = self
+                .tree
+                .node(onto)
+                .children()
+                .and_then(|names| names.get(name));
+            if again && lower.is_some_and(|&id| self.tree.node(id).is_directory()) {
+                let path = shown(path, name);
+                self.note(&format!(
+                    "hides the directory {path} and has it again: runtimes disagree on whether what lower layers have in it is there"
+                ));
+            }
+        }
+    }
+
+    fn note(&mut self, what: &str) {
+        let layer = self.layer + 1;
+        match self.tree.notes.len() {
+            0..MAX_NOTES => self
+                .tree
+                .notes
+                .push(format!("layer {layer} of the image {what}")),
+            MAX_NOTES => self
+                .tree
+                .notes
+                .push("more of the like is not told".to_owned()),
+            _ => {}
         }
     }
 
@@ -162,6 +202,14 @@ impl Over<'_> {
             )),
         }
     }
+}
+
+/// The most notes on one image.
+const MAX_NOTES: usize = 20;
+
+fn shown(parent: &LayerPath, name: &[u8]) -> String {
+    let slash = if parent.is_root() { "" } else { "/" };
+    format!("{parent}{slash}{}", escape(name))
 }
 
 /// What an entry of a layer is in the tree.

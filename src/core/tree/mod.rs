@@ -19,7 +19,7 @@ use super::path::LayerPath;
 
 pub use index::{FORMAT_VERSION, IndexEntry, IndexKind, LayerIndex, MAX_ENTRIES, MAX_NAME_BYTES};
 pub use merge::MAX_LAYERS;
-pub use resolve::{Link, Lookup, MAX_LINKS, ResolveError, Resolved, Seen, resolve};
+pub use resolve::{Link, Lookup, MAX_LINKS, MAX_WALK, ResolveError, Resolved, Seen, resolve};
 
 /// The merged file system of an image.
 #[derive(Debug, Clone)]
@@ -127,6 +127,11 @@ impl Tree {
     /// The object behind `id`.
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id.0]
+    }
+
+    /// The number of objects that there are or were: what the tree takes.
+    pub fn size(&self) -> usize {
+        self.nodes.len()
     }
 
     /// What is odd about the layers, in words.

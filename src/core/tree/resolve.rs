@@ -8,6 +8,9 @@ use crate::core::path::{LayerPath, MAX_PATH, PathError};
 /// The most symbolic links that one resolution follows, as in Linux.
 pub const MAX_LINKS: usize = 40;
 
+/// The most names that one resolution looks up. The longest path has half as many.
+pub const MAX_WALK: usize = 4096;
+
 /// A file system in which single names can be looked up.
 pub trait Lookup {
     /// A place in it.
@@ -51,6 +54,8 @@ pub struct Resolved<A> {
     pub links: Vec<Link>,
     /// Whether only a directory can be there: the target of the last link ends in a slash or dot.
     pub directory: bool,
+    /// The names that were looked up.
+    pub steps: usize,
 }
 
 /// Why a path leads nowhere.
@@ -100,8 +105,13 @@ pub fn resolve<F: Lookup>(
         links: Vec::new(),
         left: path.components().rev().map(<[u8]>::to_vec).collect(),
         directory: false,
+        steps: 0,
     };
     while let Some(name) = walk.left.pop() {
+        walk.steps += 1;
+        if walk.steps > MAX_WALK {
+            return Err(walk.bad_target(PathError::TooLong));
+        }
         walk.step(name, follow_last)?;
     }
     Ok(Resolved {
@@ -109,6 +119,7 @@ pub fn resolve<F: Lookup>(
         at: walk.at(),
         links: walk.links,
         directory: walk.directory,
+        steps: walk.steps,
     })
 }
 
@@ -125,6 +136,7 @@ struct Walk<'f, F: Lookup> {
     left: Vec<Vec<u8>>,
     /// Whether the last name asked for a directory.
     directory: bool,
+    steps: usize,
 }
 
 impl<F: Lookup> Walk<'_, F> {

@@ -188,6 +188,19 @@ fn a_directory_that_was_known_is_looked_up_again_when_a_link_takes_its_place() {
 }
 
 #[test]
+fn whiteouts_below_a_link_make_a_directory_as_runtimes_do() {
+    let lower: &[(&str, What)] = &[("usr/bin/old", File(b"")), ("bin", Link("usr/bin"))];
+    let upper: &[(&str, What)] = &[
+        ("bin/.wh.gone", File(b"")),
+        (".wh.usr", File(b"")),
+        ("usr/", Dir(0o755)),
+    ];
+    assert_eq!(listing(&[lower, upper]), ["/bin/ 755", "/usr/ 755"]);
+    let notes = tree(&[lower, upper]).expect("a good image").notes().len();
+    assert_eq!(notes, 2);
+}
+
+#[test]
 fn hard_links_share_what_they_link() {
     let lower: &[(&str, What)] = &[("a", File(b"123")), ("b", Hard("./a")), ("s", Link("a"))];
     let upper: &[(&str, What)] = &[("c", Hard("/b")), ("a", File(b"")), ("t", Hard("s"))];
@@ -205,7 +218,11 @@ fn hard_links_share_what_they_link() {
 
 #[test]
 fn what_no_runtime_could_unpack_is_refused() {
-    let cases: [(&[(&str, What)], &str); 11] = [
+    let cases: [(&[(&str, What)], &str); 12] = [
+        (
+            &[(".wh..wh..opq", File(b""))],
+            "expected no opaque whiteout of the image's root, found one: runtimes do not hide the lower layers for it, though the OCI image spec says so",
+        ),
         (
             &[("a", Hard("missing"))],
             "the hard link /a leads to /missing: expected a file there, in this layer before the link or in a lower layer, found nothing",

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::merge::{check_size, node_kind};
 use super::{
-    IndexEntry, IndexKind, LayerIndex, Lookup, Node, NodeId, Origin, ResolveError, Seen, Tree,
-    resolve,
+    IndexEntry, IndexKind, LayerIndex, Lookup, MAX_WALK, Node, NodeId, Origin, ResolveError, Seen,
+    Tree, resolve,
 };
 use crate::core::cancel::Cancel;
 use crate::core::entry::Metadata;
@@ -15,7 +15,10 @@ use crate::core::path::LayerPath;
 use crate::error::{Error, Result};
 
 /// How many entries are taken between two looks at whether to stop.
-const STRIDE: usize = 1 << 12;
+const STRIDE: usize = 1 << 8;
+
+/// The most names that may be looked up to unpack one layer: links can make few entries cost much.
+const MAX_STEPS: usize = 100_000_000;
 
 /// A layer as a tree of its own.
 pub(super) struct Upper {
@@ -62,6 +65,7 @@ impl Upper {
             },
             below,
             known: HashMap::new(),
+            steps: 0,
         };
         for (number, entry) in index.entries.iter().enumerate() {
             if number % STRIDE == 0 {
@@ -113,9 +117,23 @@ struct Unpacker<'a> {
     /// Directories by the path under which entries named them. Emptied when a link or directory
     /// goes away, since the path may then lead elsewhere.
     known: HashMap<LayerPath, UpperId>,
+    /// The names that were looked up so far.
+    steps: usize,
 }
 
 impl Unpacker<'_> {
+    /// Counts what a resolution cost.
+    fn walked(&mut self, steps: usize) -> Result<()> {
+        self.steps += steps;
+        if self.steps > MAX_STEPS {
+            return Err(Error::integrity(format!(
+                "expected links that lead to {MAX_STEPS} names at most all together, found more"
+            ))
+            .hint("no runtime should be given such an image"));
+        }
+        Ok(())
+    }
+
     fn add(&mut self, entry: &IndexEntry, origin: Origin) -> Result<()> {
         let Some((parent, name)) = entry.path.split() else {
             return self.describe_root(entry);
@@ -156,7 +174,12 @@ impl Unpacker<'_> {
         let root = self.edit(UPPER_ROOT)?;
         match entry.kind {
             IndexKind::Directory => root.described = Some(entry.metadata.clone()),
-            IndexKind::Opaque => root.opaque = true,
+            IndexKind::Opaque => {
+                return Err(Error::integrity(
+                    "expected no opaque whiteout of the image's root, found one: runtimes do not hide the lower layers for it, though the OCI image spec says so",
+                )
+                .hint("have the base squashed into one layer"));
+            }
             _ => {
                 return Err(Error::integrity(
                     "expected a directory as the image's root `/`, found an entry of another type",
@@ -193,6 +216,7 @@ impl Unpacker<'_> {
             return Err(bad("the link itself"));
         }
         let here = resolve(&self.upper, target, false).ok();
+        self.walked(here.as_ref().map_or(MAX_WALK, |here| here.steps))?;
         if let Some(id) = here.and_then(|here| here.at) {
             return match self.upper.node(id) {
                 UpperNode::Directory(_) => Err(bad("a directory")),
@@ -200,6 +224,7 @@ impl Unpacker<'_> {
             };
         }
         let below = resolve(self.below, target, false).map_err(|e| bad("no way").because(e))?;
+        self.walked(below.steps)?;
         match below.at {
             None => Err(bad("nothing")),
             Some(id) if self.below.node(id).is_directory() => Err(bad("a directory")),
@@ -218,6 +243,7 @@ impl Unpacker<'_> {
         let not_there =
             |error| Error::integrity(format!("expected a directory at {path}")).because(error);
         let resolved = resolve(&self.upper, path, true).map_err(not_there)?;
+        self.walked(resolved.steps)?;
         let mut at = UPPER_ROOT;
         for name in resolved.path.components() {
             let existing = self.edit(at)?.children.get(name).copied();
