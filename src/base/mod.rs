@@ -119,7 +119,7 @@ impl Opener {
         self.cancel.check()?;
         let image = |(found, layers): (select::Found, Vec<Arc<LayerIndex>>)| {
             let files = Files::of_image(store, &found.manifest, layers, &self.cancel);
-            Ok(BaseImage {
+            Ok::<_, Error>(BaseImage {
                 files: files.map_err(|error| error.at(found.platform.to_string()))?,
                 platform: found.platform,
                 entry: found.entry,
@@ -128,15 +128,19 @@ impl Opener {
                 config: found.config,
             })
         };
-        let images = found.into_iter().zip(layers).map(image);
-        let images: Vec<BaseImage> = images.collect::<Result<_>>()?;
-        let size: usize = images.iter().map(|image| image.files.tree.size()).sum();
-        if size > 2 * MAX_ENTRIES {
-            return Err(Error::integrity(format!(
-                "expected at most {} files and directories in all platforms together, found {size}",
-                2 * MAX_ENTRIES
-            ))
-            .hint("build one platform at a time, with `arch` in the spec"));
+        let mut images = Vec::new();
+        let mut size = 0;
+        for parts in found.into_iter().zip(layers) {
+            let image = image(parts)?;
+            size += image.files.tree.size();
+            if size > 2 * MAX_ENTRIES {
+                return Err(Error::integrity(format!(
+                    "expected at most {} files and directories in all platforms together, found more",
+                    2 * MAX_ENTRIES
+                ))
+                .hint("build one platform at a time, with `arch` in the spec"));
+            }
+            images.push(image);
         }
         for note in images.iter().flat_map(|image| image.files.tree.notes()) {
             if !notes.contains(note) {

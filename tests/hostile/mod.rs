@@ -5,6 +5,7 @@
 mod accounts;
 mod archives;
 mod cache;
+mod costs;
 mod documents;
 mod environment;
 mod layers;
