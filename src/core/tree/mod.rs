@@ -1,5 +1,6 @@
 //! The merged file system of an image: layer indexes in, one tree out, as the OCI image spec's
-//! "Applying Changesets" says and as runtimes do it on disk.
+//! "Applying Changesets" says and as runtimes do it with overlayfs: a layer sees its own links, and
+//! not those of the layers below. Where runtimes disagree, the tree has a note.
 //!
 //! Paths are resolved as inside a chroot: absolute links start at the image's root and nothing
 //! leaves it. Memory is bounded by [`MAX_ENTRIES`] and [`MAX_NAME_BYTES`].
