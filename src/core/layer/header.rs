@@ -7,6 +7,8 @@
 
 use std::collections::BTreeMap;
 
+use tar::Header;
+
 use crate::core::entry::{LayerEntry, LayerEntryKind};
 use crate::core::tar_reader::MAX_EXTENSION;
 use crate::error::{Error, Result};
@@ -72,8 +74,8 @@ pub(super) fn encode(entry: &LayerEntry) -> Result<Vec<u8>> {
         size: pax.number(b"size", size, MAX_SIZE),
         mtime: mtime.filter(|&mtime| mtime <= MAX_SIZE).unwrap_or(0),
     };
-    let mut bytes = pax.encode(&path).map_err(|found| too_big(entry, found))?;
-    bytes.extend_from_slice(&block.encode());
+    let mut bytes = pax.encode(&path, entry)?;
+    bytes.extend_from_slice(&block.encode()?);
     Ok(bytes)
 }
 
@@ -142,41 +144,36 @@ fn own_name(directory: &str, path: &[u8]) -> Vec<u8> {
 }
 
 impl Block<'_> {
-    fn encode(&self) -> [u8; BLOCK] {
-        let mut block = [0; BLOCK];
-        put(&mut block[0..], self.name);
-        put_octal(&mut block[100..108], self.mode.into());
-        put_octal(&mut block[108..116], self.uid);
-        put_octal(&mut block[116..124], self.gid);
-        put_octal(&mut block[124..136], self.size);
-        put_octal(&mut block[136..148], self.mtime);
-        block[156] = self.flag;
-        put(&mut block[157..], self.link);
-        put(&mut block[257..], b"ustar\x0000");
+    fn encode(&self) -> Result<[u8; BLOCK]> {
+        let mut header = Header::new_ustar();
+        let fields = header
+            .as_ustar_mut()
+            .ok_or_else(|| Error::internal("expected a ustar header"))?;
+        put(&mut fields.name, self.name);
+        put(&mut fields.linkname, self.link);
+        put(&mut fields.prefix, self.prefix);
+        fields.typeflag = [self.flag];
+        header.set_mode(self.mode);
+        header.set_uid(self.uid);
+        header.set_gid(self.gid);
+        header.set_size(self.size);
+        header.set_mtime(self.mtime);
         // no user and group names; the device number of what is no device is zero
-        put_octal(&mut block[329..337], 0);
-        put_octal(&mut block[337..345], 0);
-        put(&mut block[345..], self.prefix);
-        // the checksum counts its own field as spaces
-        block[148..156].fill(b' ');
-        let sum = block.iter().map(|&byte| u64::from(byte)).sum();
-        put_octal(&mut block[148..155], sum);
-        block
+        header
+            .set_device_major(0)
+            .and_then(|()| header.set_device_minor(0))
+            .map_err(|error| Error::io("cannot write a ustar header", error))?;
+        header.set_cksum();
+        let mut block = *header.as_bytes();
+        // POSIX's own form of the checksum, six digits, NUL and space; the crate writes seven
+        block.copy_within(149..155, 148);
+        block[154..156].copy_from_slice(b"\0 ");
+        Ok(block)
     }
 }
 
 fn put(field: &mut [u8], bytes: &[u8]) {
     field[..bytes.len()].copy_from_slice(bytes);
-}
-
-/// Octal digits that fill the field but for a NUL at its end.
-fn put_octal(field: &mut [u8], mut number: u64) {
-    let digits = field.len() - 1;
-    for digit in field[..digits].iter_mut().rev() {
-        *digit = b'0' + (number & 7) as u8;
-        number >>= 3;
-    }
-    field[digits] = 0;
 }
 
 /// The records of a PAX header, sorted by key.
@@ -197,9 +194,8 @@ impl Records {
         0
     }
 
-    /// The whole extended header with its data, nothing if there are no records, or the size of
-    /// the data if it is too big.
-    fn encode(&self, path: &[u8]) -> Result<Vec<u8>, usize> {
+    /// The whole extended header with its data, nothing if there are no records.
+    fn encode(&self, path: &[u8], entry: &LayerEntry) -> Result<Vec<u8>> {
         let mut data = Vec::new();
         for (key, value) in &self.0 {
             let body = [b" ", key.as_slice(), b"=", value, b"\n"].concat();
@@ -211,7 +207,7 @@ impl Records {
         }
         let size = data.len() as u64;
         if size > MAX_EXTENSION {
-            return Err(data.len());
+            return Err(too_big(entry, data.len()));
         }
         let block = Block {
             flag: b'x',
@@ -221,7 +217,7 @@ impl Records {
             ..Block::default()
         };
         data.resize(data.len().next_multiple_of(BLOCK), 0);
-        Ok([&block.encode()[..], &data].concat())
+        Ok([&block.encode()?[..], &data].concat())
     }
 }
 
