@@ -46,10 +46,24 @@ impl Tree {
 }
 
 /// Refuses images of more entries or longer names than [`MAX_ENTRIES`] and [`MAX_NAME_BYTES`].
-pub(super) fn check_size(entries: usize, name_bytes: usize) -> Result<()> {
+fn check_size(entries: usize, name_bytes: usize) -> Result<()> {
     if entries > MAX_ENTRIES || name_bytes > MAX_NAME_BYTES {
         return Err(Error::integrity(format!(
             "expected at most {MAX_ENTRIES} entries and {MAX_NAME_BYTES} bytes of names in all layers together, found more"
+        ))
+        .hint("no runtime should be given such an image"));
+    }
+    Ok(())
+}
+
+/// The most objects that a layer or a tree may have with the directories that no entry describes.
+const MAX_NODES: usize = MAX_ENTRIES + MAX_ENTRIES / 2;
+
+/// Refuses layers and trees of more than [`MAX_NODES`] objects.
+pub(super) fn check_nodes(count: usize) -> Result<()> {
+    if count > MAX_NODES {
+        return Err(Error::integrity(format!(
+            "expected at most {MAX_NODES} files and directories, found more, with those that no entry describes"
         ))
         .hint("no runtime should be given such an image"));
     }
@@ -78,7 +92,7 @@ impl Over<'_> {
             self.hide(directory, onto)?;
             for (name, &id) in &directory.children {
                 let existing = self.children(onto)?.get(name).copied();
-                check_size(self.tree.nodes.len(), 0)?;
+                check_nodes(self.tree.nodes.len())?;
                 let Some(to) = self.child(id, existing) else {
                     continue;
                 };

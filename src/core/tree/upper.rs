@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::merge::{check_size, node_kind};
+use super::merge::{check_nodes, node_kind};
 use super::{
     IndexEntry, IndexKind, LayerIndex, Lookup, MAX_WALK, Node, NodeId, Origin, ResolveError, Seen,
     Tree, resolve,
@@ -285,7 +285,7 @@ impl Unpacker<'_> {
 
     /// Directories that no entry describes count as well.
     fn push(&mut self, node: UpperNode) -> Result<UpperId> {
-        check_size(self.upper.nodes.len(), 0)?;
+        check_nodes(self.upper.nodes.len())?;
         self.upper.nodes.push(node);
         Ok(UpperId(self.upper.nodes.len() - 1))
     }
