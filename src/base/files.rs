@@ -1,27 +1,26 @@
 //! The files of an opened image: finding them by path or glob, and getting their bytes out of the
 //! layers, each layer read once as a stream and verified to its end.
 
-use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read};
 use std::sync::Arc;
 
+use super::exclusion::{Excluded, Exclusion};
+use super::spool::Spool;
 use crate::core::cancel::Cancel;
 use crate::core::decompress::{Decompressor, Limited};
 use crate::core::descriptor::Descriptor;
-use crate::core::digest::{Digest, Hashing};
-use crate::core::entry::{Content, ContentSource, SourceEntry, SourceKind, SourceMatch};
+use crate::core::digest::Digest;
+use crate::core::entry::{Content, SourceEntry, SourceKind, SourceMatch};
 use crate::core::image::{LayerDescriptor, Manifest};
 use crate::core::path::{LayerPath, escape};
-use crate::core::spec::{Glob, SourcePattern};
+use crate::core::spec::SourcePattern;
 use crate::core::tar_reader::TarReader;
 use crate::core::tree::{
     LayerIndex, MAX_ENTRIES, MAX_NAME_BYTES, Node, NodeId, NodeKind, Origin, Tree, resolve,
 };
 use crate::error::{Error, Result};
 use crate::store::{Store, open_blob};
-use crate::temporary::{self, Slice};
 
 /// The merged file system of an image or artifact, and where its bytes are.
 pub struct Files {
@@ -348,134 +347,4 @@ fn source_kind(
             .hint("leave it out with `exclude`"));
         }
     })
-}
-
-/// The globs of `exclude`, and which of them matched anything.
-#[derive(Debug)]
-pub struct Exclusion<'a> {
-    globs: &'a [Glob],
-    hits: Vec<Cell<bool>>,
-}
-
-impl<'a> Exclusion<'a> {
-    /// None of them matched yet.
-    pub fn new(globs: &'a [Glob]) -> Self {
-        Self {
-            globs,
-            hits: vec![Cell::new(false); globs.len()],
-        }
-    }
-
-    /// Whether any glob matches `path`.
-    pub fn matches(&self, path: &LayerPath) -> bool {
-        let matched = self
-            .globs
-            .iter()
-            .zip(&self.hits)
-            .find(|(glob, _)| glob.matches(path));
-        matched.is_some_and(|(_, hit)| {
-            hit.set(true);
-            true
-        })
-    }
-
-    /// What to tell of globs that matched nothing: what they were to keep out may be in.
-    pub fn notes(&self) -> impl Iterator<Item = String> {
-        let unused = self
-            .globs
-            .iter()
-            .zip(&self.hits)
-            .filter(|(_, hit)| !hit.get());
-        unused.map(|(glob, _)| {
-            format!(
-                "exclude `{}` leaves nothing out",
-                glob.as_str().escape_debug()
-            )
-        })
-    }
-}
-
-/// What is excluded of a walk, in which all that lies below a path follows it at once: each path
-/// is matched once, however deep it is.
-struct Excluded<'a> {
-    exclusion: &'a Exclusion<'a>,
-    /// The last path that a glob matched.
-    top: Option<LayerPath>,
-}
-
-impl<'a> Excluded<'a> {
-    fn new(exclusion: &'a Exclusion<'a>) -> Self {
-        Self {
-            exclusion,
-            top: None,
-        }
-    }
-
-    /// Whether the next path of the walk or a directory above it is excluded.
-    fn covers(&mut self, path: &LayerPath) -> bool {
-        if self.top.as_ref().is_some_and(|top| path.starts_with(top)) {
-            return true;
-        }
-        let hit = self.exclusion.matches(path);
-        if hit {
-            self.top = Some(path.clone());
-        }
-        hit
-    }
-}
-
-/// The bytes of files out of layers, kept on disk until the new layer is written.
-#[derive(Debug)]
-pub struct Spool {
-    file: Arc<File>,
-    end: Cell<u64>,
-}
-
-impl Spool {
-    /// An empty spool.
-    pub fn new() -> Result<Self> {
-        Ok(Self {
-            file: Arc::new(temporary::file()?),
-            end: Cell::new(0),
-        })
-    }
-
-    fn add(&self, data: &mut dyn Read, expected: Digest) -> io::Result<Content> {
-        let start = self.end.get();
-        let mut hashing = Hashing::new(data);
-        (&*self.file).seek(SeekFrom::Start(start))?;
-        io::copy(&mut hashing, &mut &*self.file)?;
-        let (digest, size, _) = hashing.finish();
-        if digest != expected {
-            return Err(Error::integrity(format!(
-                "expected a file with digest {expected}, found {digest}"
-            ))
-            .hint("the cached index of the layer is wrong: `customize cache prune`")
-            .into_io());
-        }
-        self.end.set(start + size);
-        Ok(Content::new(Spooled {
-            slice: Slice::new(Arc::clone(&self.file), start, size),
-            digest,
-        }))
-    }
-}
-
-struct Spooled {
-    slice: Slice,
-    digest: Digest,
-}
-
-impl ContentSource for Spooled {
-    fn size(&self) -> u64 {
-        self.slice.size()
-    }
-
-    fn digest(&self) -> Option<Digest> {
-        Some(self.digest)
-    }
-
-    fn open(&self) -> io::Result<Box<dyn Read + '_>> {
-        Ok(Box::new(self.slice.reader()))
-    }
 }

@@ -2,9 +2,11 @@
 //! the merged file system of each. Nothing is trusted before its digest, size and `diff_id` agree.
 
 mod artifact;
+mod exclusion;
 mod files;
 mod layers;
 mod select;
+mod spool;
 #[cfg(test)]
 mod tests;
 
@@ -27,7 +29,9 @@ use crate::store::cache::Cache;
 use crate::store::layout::Layout;
 use crate::store::{Store, read_blob};
 
-pub use files::{Exclusion, Files, Layer, Spool};
+pub use exclusion::Exclusion;
+pub use files::{Files, Layer};
+pub use spool::Spool;
 
 /// What opening an image needs beside its name.
 #[derive(Debug, Clone)]
