@@ -1,5 +1,5 @@
-//! Signals in the middle of a build: SIGINT and SIGTERM leave nothing behind, SIGKILL nothing that
-//! the next run does not remove.
+//! Signals in the middle of a build: SIGINT, SIGTERM and SIGHUP leave nothing behind, SIGKILL
+//! nothing that the next run does not remove.
 
 use std::fs::{self, File};
 use std::process::{Child, Stdio};
@@ -56,6 +56,7 @@ fn signals_in_the_middle_leave_nothing() {
         (Signal::TERM, 300),
         (Signal::INT, 20),
         (Signal::TERM, 900),
+        (Signal::HUP, 100),
     ] {
         // A sparse file that no disk could hold: the build is never done.
         let bench = slow(16, "gzip");
